@@ -1,0 +1,122 @@
+"""Call a host's deploys, so that their operations register; nothing runs."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pyinfra.api import Config, Inventory, State
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.engine.connector import Known
+from stackctl.core.job import Job
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One registered operation of a host."""
+
+    capability: str
+    name: str
+    commands: Callable[[], Iterator[Any]]
+    """pyinfra's generator, run afresh at each call; the only way its commands are had."""
+    meta: Any
+    """pyinfra's OperationMeta: what later operations ask whether this one changed something."""
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A host with its operations in order."""
+
+    host: str
+    state: Any
+    target: Any
+    operations: tuple[Operation, ...]
+
+    @property
+    def connector(self) -> Known:
+        """What the host's facts are answered from."""
+        connector: Known = self.target.connector
+        return connector
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """pyinfra's process-wide context, set for this host and put back whatever happens."""
+        managers = (ctx_state, ctx_inventory, ctx_config, ctx_host)
+        values = (self.state, self.state.inventory, self.state.config, self.target)
+        before = [manager.get() for manager in managers]
+        try:
+            for manager, value in zip(managers, values, strict=True):
+                manager.set(value)
+            yield
+        finally:
+            for manager, old in zip(managers, before, strict=True):
+                manager.set(old)
+
+
+def declare(job: Job, find_deploy: Callable[[str], Path], connector: type[Any] = Known) -> Declared:
+    """Register all operations of a job. FindingsError names a deploy that cannot be called."""
+    inventory = Inventory(([job.host], {}))
+    target = inventory.hosts[job.host]
+    target.connector_cls = connector
+    # One State for each host: pyinfra knows an operation by its place in the order alone.
+    state = State(inventory, Config(), check_for_changes=False)
+    target.connected = True
+    declared = Declared(job.host, state, target, ())
+    operations: list[Operation] = []
+    with declared.context():
+        for part in job.parts:
+            deploy = _deploy(find_deploy(part.capability), part.capability)
+            start = len(target.op_hash_order)
+            _call(job.host, part.capability, deploy, part.spec, part.files)
+            operations += [_operation(state, target, part.capability, key) for key in target.op_hash_order[start:]]
+    return Declared(job.host, state, target, tuple(operations))
+
+
+def _call(host: str, capability: str, deploy: Callable[..., Any], spec: Any, files: Any) -> None:
+    try:
+        deploy(spec, files)
+    except FindingsError:
+        raise
+    except Exception as error:  # a deploy of the project's own may raise anything
+        what = f"deploys/{capability}.py cannot be called: {type(error).__name__}: {error}"
+        raise FindingsError(Finding(f"{host} · {capability}", what, "see `--debug` for where")) from error
+
+
+def _operation(state: Any, target: Any, capability: str, key: str) -> Operation:
+    data = state.get_op_data_for_host(target, key)
+    name = next(iter(state.op_meta[key].names))
+    return Operation(
+        capability,
+        name.removeprefix(f"{capability} | "),
+        data.command_generator,
+        data.operation_meta,
+        data.global_arguments,
+    )
+
+
+_modules: dict[Path, ModuleType] = {}
+
+
+def _deploy(path: Path, capability: str) -> Callable[..., Any]:
+    """The function named like the capability in its file; each file is run once."""
+    if path not in _modules:
+        spec = importlib.util.spec_from_file_location(f"stackctl_deploys_{capability}", path)
+        if spec is None or spec.loader is None:
+            raise FindingsError(Finding(str(path), "is not a Python file", "deploys are `.py` files"))
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # any file of the project's own
+            what = f"cannot be loaded: {type(error).__name__}: {error}"
+            raise FindingsError(Finding(str(path), what, "see `--debug` for where")) from error
+        _modules[path] = module
+    function = getattr(_modules[path], capability, None)
+    if not callable(function):
+        raise FindingsError(Finding(str(path), f"has no function `{capability}`", f"write `@deploy` `def {capability}(spec, files)`"))
+    return function

@@ -1,0 +1,90 @@
+"""Evaluations become the plan's values."""
+
+from collections.abc import Sequence
+
+from pyinfra.api import StringCommand
+from pyinfra.api.command import FileUploadCommand
+
+from stackctl.engine.declare import Declared
+from stackctl.engine.evaluate import Evaluation
+from stackctl.ops import secret
+from stackctl.ops.step import Step, WriteFiles
+from stackctl.plan.change import Action, Change, FileChange, HostPlan
+
+
+def host_plan(declared: Declared, evaluations: Sequence[Evaluation], round_trips: int) -> HostPlan:
+    """The plan of one host.
+
+    A problem that an earlier change may cure is a change that cannot be known yet; any other is a finding.
+    """
+    changes: list[Change] = []
+    findings = []
+    for evaluation in evaluations:
+        if evaluation.problem is None:
+            if evaluation.commands:
+                changes.append(change(evaluation))
+        elif evaluation.may_pass and changes:
+            changes.append(_unknown(evaluation, changes[-1]))
+        else:
+            findings.append(evaluation.problem)
+    return HostPlan(declared.host, tuple(changes), tuple(findings), round_trips)
+
+
+def change(evaluation: Evaluation) -> Change:
+    """One operation with its files, commands and reasons."""
+    operation = evaluation.operation
+    files: list[FileChange] = []
+    reasons: list[str] = []
+    shown: list[str] = []
+    actions: list[Action] = []
+    for command in evaluation.commands:
+        if isinstance(command, WriteFiles):
+            files += command.changes
+            actions += [item.action for item in command.changes]
+        elif isinstance(command, Step):
+            reasons.append(command.reason)
+            shown.append(secret.mask(str(command)))
+            actions.append(command.action)
+        else:
+            shown.append(secret.mask(_text(command)))
+            actions.append("change")
+    if files and not reasons:
+        reasons.append(_file_reason(files))
+    return Change(
+        operation.capability,
+        operation.name,
+        _action(actions),
+        "; ".join(reasons),
+        tuple(files),
+        tuple(shown),
+    )
+
+
+def _unknown(evaluation: Evaluation, earlier: Change) -> Change:
+    operation = evaluation.operation
+    return Change(
+        operation.capability,
+        operation.name,
+        "run",
+        f"cannot be known before `{earlier.operation}` is done",
+        after=earlier.operation,
+    )
+
+
+def _action(actions: Sequence[Action]) -> Action:
+    """One sign for the whole operation: what all its parts do, or `change` when they differ."""
+    return actions[0] if len(set(actions)) == 1 else "change"
+
+
+def _file_reason(files: Sequence[FileChange]) -> str:
+    if len(files) == 1:
+        return files[0].reason
+    return f"{len(files)} files"
+
+
+def _text(command: object) -> str:
+    if isinstance(command, StringCommand):
+        return str(command)
+    if isinstance(command, FileUploadCommand):
+        return f"upload {command.dest}"
+    return repr(command)

@@ -1,0 +1,152 @@
+"""Log in over SSH as the operator's own `ssh` would, with every host key verified."""
+
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from stackctl.core.connection import Connection
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.engine import hostkeys
+from stackctl.engine.dial import dial
+
+# paramiko logs tracebacks of failures that it also raises; a user must not see them.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
+
+_KEEPALIVE_SECONDS = 10
+
+
+def connect(connection: Connection, config: Path | None = None) -> list[paramiko.SSHClient]:
+    """Connect through every hop; the last client is the host's.
+
+    FindingsError says why not; UnknownKeyError asks for trust in a key.
+    """
+    settings = _settings(connection, config or Path("~/.ssh/config").expanduser())
+    hops = connection.jump or tuple(hop for hop in settings.get("proxyjump", "").split(",") if hop and hop != "none")
+    clients: list[paramiko.SSHClient] = []
+    try:
+        for hop in hops:
+            clients.append(_login(_hop(connection, hop), config, clients))
+        clients.append(_login(connection, config, clients))
+    except BaseException:
+        for client in reversed(clients):
+            client.close()
+        raise
+    return clients
+
+
+def _hop(connection: Connection, text: str) -> Connection:
+    user, _, rest = text.rpartition("@")
+    address, _, port = rest.partition(":")
+    return Connection(
+        connection.host,
+        address,
+        int(port) if port else None,
+        user or None,
+        identity=connection.identity,
+        known_hosts=connection.known_hosts,
+        namespace=connection.namespace,
+        timeout=connection.timeout,
+    )
+
+
+def _settings(connection: Connection, config: Path) -> dict[str, Any]:
+    try:
+        parsed = paramiko.SSHConfig.from_path(str(config))
+    except FileNotFoundError:
+        parsed = paramiko.SSHConfig()
+    except paramiko.ConfigParseError as error:
+        raise _finding(connection, f"{config} cannot be read: {error}", "mend that file") from error
+    return dict(parsed.lookup(connection.address))
+
+
+def _login(connection: Connection, config: Path | None, before: list[paramiko.SSHClient]) -> paramiko.SSHClient:
+    settings = _settings(connection, config or Path("~/.ssh/config").expanduser())
+    address = settings.get("hostname", connection.address)
+    port = connection.port or int(settings.get("port", 22))
+    client = paramiko.SSHClient()
+    hostkeys.load(client, connection, address if port == 22 else f"[{address}]:{port}")
+    client.set_missing_host_key_policy(hostkeys.Refuse(connection))
+    try:
+        client.connect(
+            address,
+            port,
+            username=connection.user or settings.get("user"),
+            key_filename=_identities(connection, settings),
+            allow_agent=settings.get("identitiesonly") != "yes",
+            look_for_keys=connection.identity is None,
+            sock=_socket(connection, address, port, settings, before),
+            timeout=connection.timeout,
+            banner_timeout=connection.timeout,
+            auth_timeout=connection.timeout,
+        )
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        client.close()
+        raise _explained(connection, address, port, error) from error
+    except BaseException:
+        client.close()
+        raise
+    transport = client.get_transport()
+    if transport is not None:
+        transport.set_keepalive(_KEEPALIVE_SECONDS)
+    return client
+
+
+def _identities(connection: Connection, settings: dict[str, Any]) -> list[str]:
+    if connection.identity is not None:
+        return [os.path.expanduser(connection.identity)]  # noqa: PTH111 - paramiko wants text
+    return [path for path in settings.get("identityfile", []) if Path(path).exists()]
+
+
+def _socket(
+    connection: Connection, address: str, port: int, settings: dict[str, Any], before: list[paramiko.SSHClient]
+) -> Any:
+    if before:
+        transport = before[-1].get_transport()
+        if transport is None:
+            raise EOFError("the hop before closed")
+        return transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=connection.timeout)
+    command = settings.get("proxycommand")
+    if command and command != "none" and connection.namespace is None:
+        return paramiko.ProxyCommand(command)
+    return dial(address, port, timeout=connection.timeout, namespace=connection.namespace)
+
+
+def _explained(connection: Connection, address: str, port: int, error: Exception) -> FindingsError:
+    at = f"{address} port {port}"
+    if isinstance(error, paramiko.BadHostKeyException):
+        return _finding(
+            connection,
+            f"the host key of {at} is not the one on record: someone may be in between, or the host was reinstalled",
+            f"ask who changed it; when it is right, replace the line of `{address}` in "
+            f"{connection.known_hosts[0] if connection.known_hosts else 'the inventory (`host_keys`)'}",
+        )
+    if isinstance(error, paramiko.PasswordRequiredException):
+        return _finding(connection, "the private key has a passphrase", "add it to your agent with `ssh-add`")
+    if isinstance(error, paramiko.AuthenticationException):
+        return _finding(
+            connection,
+            f"{at} accepts none of your keys: {error}",
+            "check `user` and `identity` under `ssh`, and the host's authorized_keys",
+        )
+    if isinstance(error, FileNotFoundError):
+        return _finding(connection, f"the private key {error.filename} does not exist", "check `identity` under `ssh`")
+    if isinstance(error, TimeoutError | socket.timeout):
+        what = f"{at} does not answer within {connection.timeout} s"
+    else:
+        what = f"{at} cannot be reached: {_reason(error)}"
+    return _finding(connection, what, "check that the host is up and the address right; the other hosts go on")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error) or "the connection closed"
+
+
+def _finding(connection: Connection, what: str, hint: str) -> FindingsError:
+    return FindingsError(Finding(connection.host, what, hint))

@@ -1,0 +1,188 @@
+"""A Docker Compose project, planned from Compose's own configuration hashes."""
+
+import base64
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra.api import FactBase, operation
+from pyinfra.context import host
+
+from stackctl.core.artifact import Artifact
+from stackctl.ops import secret
+from stackctl.ops.step import Step, changes
+
+PULL_SECONDS = 3600
+"""A model server's image has up to 20 GB."""
+
+UP_SECONDS = 900
+"""Stopping the old containers waits for their grace period, which is minutes."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of a project as Docker labels it."""
+
+    service: str
+    hash: str
+    state: str
+    image: str
+
+
+@dataclass(frozen=True)
+class ProjectState:
+    """What a project's file wants and what runs; `wanted` is None where there is no Docker to ask."""
+
+    wanted: dict[str, str] | None
+    """Configuration hash by service, of the file as it will be."""
+    containers: tuple[Container, ...]
+    absent: tuple[str, ...]
+    """Images the host does not have."""
+
+
+class Project(FactBase):  # type: ignore[misc]
+    """Compare a compose file, given as text and not yet on the host, with the host's containers."""
+
+    def command(self, project: str, file: str, text: str, images: Sequence[str]) -> str:
+        """Hash the wanted file by Compose itself; `-` reads it from standard input."""
+        name = shlex.quote(project)
+        folder = shlex.quote(file.rsplit("/", 1)[0])
+        listed = " ".join(shlex.quote(image) for image in images)
+        return _PROJECT.format(
+            text=base64.b64encode(text.encode()).decode(), name=name, folder=folder, images=listed
+        )
+
+    def default(self) -> ProjectState:
+        """No Docker."""
+        return ProjectState(None, (), ())
+
+    def process(self, output: Iterable[str]) -> ProjectState:
+        """Tagged lines: `wanted SERVICE HASH`, `container JSON`, `absent IMAGE`, `nodocker`."""
+        wanted: dict[str, str] = {}
+        containers = []
+        absent = []
+        for line in output:
+            tag, _, rest = line.partition(" ")
+            if tag == "nodocker":
+                return self.default()
+            if tag == "wanted" and rest:
+                service, _, value = rest.partition(" ")
+                wanted[service] = value.strip()
+            if tag == "container" and rest:
+                containers.append(Container(*json.loads(rest)))
+            if tag == "absent":
+                absent.append(rest)
+        return ProjectState(wanted, tuple(containers), tuple(absent))
+
+
+# The folder is made known by name alone: Compose resolves relative paths against it and need not find it.
+_PROJECT = """command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
+docker info >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
+set -e
+hashes=$(echo {text} | base64 -d | docker compose -p {name} --project-directory {folder} -f - config --hash '*')
+printf '%s\\n' "$hashes" | sed 's/^/wanted /'
+docker ps -a --no-trunc --filter label=com.docker.compose.project={name} --format \
+'container ["{{{{.Label "com.docker.compose.service"}}}}","{{{{.Label "com.docker.compose.config-hash"}}}}","{{{{.State}}}}","{{{{.Image}}}}"]'
+for image in {images}; do docker image inspect "$image" >/dev/null 2>&1 || printf 'absent %s\\n' "$image"; done
+"""
+
+
+@operation()
+def project(
+    project: str, file: Artifact, images: Sequence[str], after: Sequence[Any] = ()
+) -> Iterator[Step]:
+    """Have a project's containers as its file says: pulled, created, recreated, removed.
+
+    `images` are pulled where the host does not have them; one pinned by digest never changes afterwards.
+    """
+    touched = any([changes(operation) for operation in after])
+    text = secret.reveal(file).decode()
+    state = host.get_fact(Project, project=project, file=file.path, text=text, images=tuple(images))
+    pull = images if state.wanted is None else state.absent
+    for image in pull:
+        yield Step(
+            f"docker pull -q -- {shlex.quote(image)}",
+            reason=f"pull {image}",
+            action="add",
+            seconds=PULL_SECONDS,
+            hint="check the image's name and that this host reaches its registry",
+        )
+    reasons = _reasons(state)
+    if reasons or state.wanted is None or (touched and not state.containers):
+        yield Step(
+            f"docker compose -p {shlex.quote(project)} -f {shlex.quote(file.path)} --progress plain"
+            " up -d --remove-orphans --no-build --pull never --quiet-pull",
+            reason="; ".join(reasons) or "create the containers",
+            action="add" if not state.containers else "change",
+            seconds=UP_SECONDS,
+            hint=f"read `docker compose -p {project} logs` on the host",
+        )
+
+
+def _reasons(state: ProjectState) -> list[str]:
+    wanted = state.wanted or {}
+    found = {container.service: container for container in state.containers}
+    reasons = []
+    for service, wanted_hash in sorted(wanted.items()):
+        container = found.get(service)
+        if container is None:
+            reasons.append(f"create {service}")
+        elif container.hash != wanted_hash:
+            reasons.append(f"recreate {service}, its configuration differs")
+        elif container.state not in {"running", "restarting"}:
+            reasons.append(f"start {service}, it is {container.state}")
+    reasons += [f"remove {service}" for service in sorted(set(found) - set(wanted))]
+    return reasons
+
+
+class Answers(FactBase):  # type: ignore[misc]
+    """Whether a URL answers 2xx to the host itself."""
+
+    def command(self, url: str) -> str:
+        """Curl's own exit codes do not matter here; no curl counts as no answer."""
+        return f"curl -fsS -m 5 -o /dev/null -- {shlex.quote(url)} 2>/dev/null && echo yes || echo no"
+
+    def default(self) -> bool:
+        """Not asked."""
+        return False
+
+    def process(self, output: Iterable[str]) -> bool:
+        """`yes` or `no`."""
+        return list(output) == ["yes"]
+
+
+@operation()
+def answering(
+    project: str, service: str, url: str, seconds: int, after: Sequence[Any] = ()
+) -> Iterator[Step]:
+    """Wait until a service of the project answers 2xx at `url`; show its last log lines when it does not."""
+    touched = any([changes(operation) for operation in after])
+    if touched or not host.get_fact(Answers, url=url):
+        yield Step(
+            _WAIT.format(
+                url=shlex.quote(url), project=shlex.quote(project), service=shlex.quote(service), seconds=seconds
+            ),
+            reason=f"wait until {service} answers at {url}",
+            action="run",
+            seconds=seconds + 60,
+            hint="the lines above are the container's last; mend its arguments or image and apply again",
+        )
+
+
+# Three restarts are a crash loop: waiting longer would only hide it. Seconds are counted, not read off a
+# clock, so that a clock that jumps neither shortens nor prolongs the wait.
+_WAIT = """left={seconds} restarts=0
+while [ "$left" -gt 0 ]; do
+  curl -fsS -m 5 -o /dev/null -- {url} 2>/dev/null && exit 0
+  id=$(docker compose -p {project} ps -aq -- {service} 2>/dev/null | head -n 1)
+  [ -n "$id" ] || {{ echo "there is no container of {service}" >&2; exit 70; }}
+  restarts=$(docker inspect -f '{{{{.RestartCount}}}}' "$id")
+  [ "$restarts" -lt 3 ] || break
+  left=$((left - 1)); sleep 1
+done
+echo "{service} is $(docker inspect -f '{{{{.State.Status}}}}' "$id"), restarted $restarts times" >&2
+docker logs --tail 20 "$id" >&2 2>&1
+exit 70
+"""

@@ -1,0 +1,170 @@
+"""Files on a host: wholly ours, a block of ours in another's, or keys of ours in a JSON file."""
+
+import base64
+import binascii
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pyinfra.api import FactBase, operation
+from pyinfra.context import host
+
+from stackctl.core.artifact import Artifact
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.ops import secret
+from stackctl.ops.step import Check, WriteFiles
+from stackctl.plan.change import FileChange
+from stackctl.plan.compare import FileState, compare
+
+LARGEST_SHOWN = 256 * 1024
+"""Bytes up to which a differing file is fetched for its diff."""
+
+_LOOK = """look() {
+  if [ -L "$2" ]; then printf '%s link %s\\n' "$1" "$(readlink -n -- "$2" | base64 -w0)"
+  elif [ -f "$2" ]; then
+    s=$(sha256sum <"$2") s=${s%% *}
+    printf '%s file %s %s ' "$1" "$(stat -c '%a %U %G' -- "$2")" "$s"
+    if [ "$3" = "$s" ] || [ "$3" = - ] || [ "$(stat -c %s -- "$2")" -gt LARGEST ]
+    then echo -; else base64 -w0 -- "$2"; echo; fi
+  elif [ -e "$2" ]; then printf '%s %s\\n' "$1" "$(stat -c %F -- "$2" | tr ' ' _)"
+  fi
+}
+""".replace("LARGEST", str(LARGEST_SHOWN))
+
+
+class Files(FactBase):  # type: ignore[misc]
+    """State of several files by path; absent ones are left out.
+
+    Takes pairs of path and the sha256 that needs no content back (`-`: never any content).
+    """
+
+    def command(self, wanted: Sequence[tuple[str, str]]) -> str:
+        """One script for all of them."""
+        calls = (f"look {index} {shlex.quote(path)} {sha}\n" for index, (path, sha) in enumerate(wanted))
+        self.paths = [path for path, _ in wanted]
+        return _LOOK + "".join(calls)
+
+    def default(self) -> dict[str, FileState]:
+        """Nothing there."""
+        return {}
+
+    def process(self, output: Iterable[str]) -> dict[str, FileState]:
+        """One line a file, in the order asked for."""
+        found = {}
+        for line in output:
+            index, kind, *rest = line.split(" ")
+            found[self.paths[int(index)]] = _state(kind, rest)
+        return found
+
+
+def _state(kind: str, rest: Sequence[str]) -> FileState:
+    if kind == "link":
+        return FileState("link", link=base64.b64decode(rest[0]).decode(errors="replace"))
+    if kind != "file":
+        return FileState(kind.replace("_", " "))
+    mode, owner, group, sha256, content = rest
+    return FileState("file", int(mode, 8), owner, group, sha256, _text(content))
+
+
+def _text(encoded: str) -> str | None:
+    if encoded == "-":
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (UnicodeDecodeError, binascii.Error):
+        return None
+
+
+@operation()
+def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Iterator[WriteFiles]:
+    """Have these files exactly so.
+
+    They are staged, judged by `check` (an argument vector in which a file's path stands for the staged
+    file) and only then renamed into place.
+    """
+    hashes = {artifact.path: hashlib.sha256(secret.reveal(artifact)).hexdigest() for artifact in artifacts}
+    asked = [(artifact.path, "-" if artifact.secrets else hashes[artifact.path]) for artifact in artifacts]
+    found = host.get_fact(Files, wanted=asked) if asked else {}
+    pairs = [(item, compare(item, hashes[item.path], found.get(item.path))) for item in artifacts]
+    different = [(artifact, change) for artifact, change in pairs if change is not None]
+    if different:
+        yield WriteFiles(
+            [artifact for artifact, _ in different],
+            [change for _, change in different],
+            Check(tuple(check)) if check else None,
+        )
+
+
+@operation()
+def block(path: str, marker: str, lines: Sequence[str]) -> Iterator[WriteFiles]:
+    """Have these lines between two marked comment lines of a file that others write to as well.
+
+    What stands outside the markers is left as it is; a missing block is appended.
+    """
+    found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
+    before = _content(path, found)
+    after = with_block(before, marker, lines)
+    yield from _rewrite(path, found, before, after)
+
+
+def with_block(text: str, marker: str, lines: Sequence[str]) -> str:
+    """`text` with the marked block holding exactly `lines`."""
+    begin, end = f"# stackctl {marker}: begin", f"# stackctl {marker}: end"
+    wanted = [begin, *lines, end]
+    rows = text.splitlines()
+    if begin in rows and end in rows[rows.index(begin) :]:
+        start = rows.index(begin)
+        stop = rows.index(end, start)
+        rows[start : stop + 1] = wanted
+    else:
+        rows += wanted
+    return "\n".join(rows) + "\n"
+
+
+@operation()
+def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Iterator[WriteFiles]:
+    """Have these top-level keys in a JSON file, leaving all its other keys as they are."""
+    found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
+    before = _content(path, found)
+    present = _parsed(path, before)
+    if found is not None and all(present.get(key) == value for key, value in values.items()):
+        return
+    after = json.dumps({**present, **values}, indent=2, sort_keys=True) + "\n"
+    yield from _rewrite(path, found, before, after, mode)
+
+
+def _parsed(path: str, text: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text or "{}")
+    except ValueError as error:
+        raise _unreadable(path, f"is not JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise _unreadable(path, "is JSON but not an object")
+    return parsed
+
+
+def _content(path: str, found: FileState | None) -> str:
+    if found is None:
+        return ""
+    if found.content is None:
+        raise _unreadable(path, f"is not a text file of at most {LARGEST_SHOWN // 1024} KiB")
+    return found.content
+
+
+def _unreadable(path: str, what: str) -> FindingsError:
+    return FindingsError(Finding(path, what, f"mend or move away {path} on the host; nothing was changed"))
+
+
+def _rewrite(
+    path: str, found: FileState | None, before: str, after: str, mode: int = 0o644
+) -> Iterator[WriteFiles]:
+    if before == after:
+        return
+    artifact = Artifact(path, after, mode=mode)
+    if found is not None:
+        artifact = Artifact(path, after, found.owner, found.group, found.mode)
+    change: FileChange | None = compare(artifact, hashlib.sha256(after.encode()).hexdigest(), found)
+    if change is not None:
+        yield WriteFiles([artifact], [change])

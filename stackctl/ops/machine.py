@@ -1,0 +1,97 @@
+"""The machine itself: which system it runs, its name, its kernel's settings."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pyinfra.api import FactBase, operation
+from pyinfra.context import host
+
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.ops.step import Step
+
+
+class OsRelease(FactBase):  # type: ignore[misc]
+    """The system as `debian-13`, from os-release."""
+
+    command = ". /etc/os-release && printf '%s-%s\\n' \"$ID\" \"$VERSION_ID\""
+
+    def default(self) -> str:
+        """A system that does not say."""
+        return "unknown"
+
+    def process(self, output: Iterable[str]) -> str:
+        """One line."""
+        return next(iter(output), "unknown")
+
+
+class HostName(FactBase):  # type: ignore[misc]
+    """The name the kernel has and the one of the next boot."""
+
+    command = "uname -n; cat /etc/hostname 2>/dev/null || true"
+
+    def default(self) -> tuple[str, ...]:
+        """No name."""
+        return ()
+
+    def process(self, output: Iterable[str]) -> tuple[str, ...]:
+        """Two lines when both are set."""
+        return tuple(line.strip() for line in output if line.strip())
+
+
+class Sysctl(FactBase):  # type: ignore[misc]
+    """Values of kernel settings by key; those the kernel does not have are left out."""
+
+    def command(self, keys: Sequence[str]) -> str:
+        """One line a key, tabs in a value made spaces."""
+        listed = " ".join(shlex.quote(key) for key in keys)
+        return f'for k in {listed}; do v=$(sysctl -n "$k" 2>/dev/null) && printf \'%s %s\\n\' "$k" "$v"; done; true'
+
+    def default(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
+    def process(self, output: Iterable[str]) -> dict[str, str]:
+        """`net.core.somaxconn 4096` a line."""
+        rows = (line.split(" ", 1) for line in output if " " in line)
+        return {key: " ".join(value.split()) for key, value in rows}
+
+
+@operation()
+def system_is(expected: str) -> Iterator[Step]:
+    """Refuse a host that runs another system than the inventory says: package names would be wrong."""
+    found = host.get_fact(OsRelease)
+    if found != expected:
+        raise FindingsError(
+            Finding(
+                "operating system",
+                f"the host runs `{found}`, the inventory says `{expected}`",
+                f"write `os: {found}` if that is right, or install {expected}",
+            )
+        )
+    yield from ()
+
+
+@operation()
+def named(name: str) -> Iterator[Step]:
+    """Have the host called `name`, now and after a reboot."""
+    found = host.get_fact(HostName)
+    if found != (name, name):
+        quoted = shlex.quote(name)
+        yield Step(
+            f"printf '%s\\n' {quoted} >/etc/hostname.stackctl && mv -f /etc/hostname.stackctl /etc/hostname"
+            f" && hostname {quoted}",
+            reason=f"host name {found[0] if found else 'unset'} becomes {name}",
+        )
+
+
+@operation()
+def sysctl(values: Mapping[str, str]) -> Iterator[Step]:
+    """Have the running kernel use these settings; a file in /etc/sysctl.d keeps them over a reboot."""
+    found = host.get_fact(Sysctl, keys=sorted(values)) if values else {}
+    for key, value in sorted(values.items()):
+        if found.get(key) != value:
+            yield Step(
+                f"sysctl -q -w {shlex.quote(f'{key}={value}')}",
+                reason=f"{key} {found.get(key, 'unset')} becomes {value}",
+                hint=f"check that this kernel has `{key}`, or take it out of the inventory",
+            )

@@ -1,0 +1,123 @@
+"""What an operation yields: shell commands that know why they run, and batches of files."""
+
+import base64
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra.api import StringCommand
+from pyinfra.api.command import PyinfraCommand
+
+from stackctl.core.artifact import Artifact
+from stackctl.ops import secret
+from stackctl.plan.change import Action, FileChange
+
+SECONDS = 120
+"""Time limit of a command that names none of its own."""
+
+
+class Step(StringCommand):  # type: ignore[misc]
+    """A shell command with a reason, a time limit and, where one is known, a way out when it fails."""
+
+    def __init__(
+        self,
+        script: str,
+        *,
+        reason: str,
+        action: Action = "change",
+        seconds: int = SECONDS,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(script)
+        self.reason = reason
+        self.action: Action = action
+        self.seconds = seconds
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Check:
+    """A program that judges staged files before they replace the old ones."""
+
+    program: tuple[str, ...]
+    """Argument vector; an argument equal to a written path becomes the staged file's path."""
+
+
+class WriteFiles(PyinfraCommand):  # type: ignore[misc]
+    """Files that appear on the host together, each atomically, with final owner and mode."""
+
+    def __init__(
+        self, artifacts: Sequence[Artifact], changes: Sequence[FileChange], check: Check | None = None
+    ) -> None:
+        super().__init__()
+        self.artifacts = tuple(artifacts)
+        self.changes = tuple(changes)
+        self.check = check
+
+    def script(self) -> str:
+        """The shell script that writes them; it may hold secrets and travels on standard input only."""
+        staged = {artifact.path: f"$t{index}" for index, artifact in enumerate(self.artifacts)}
+        parts = [_HEAD]
+        for index, artifact in enumerate(self.artifacts):
+            attributes = f"{artifact.owner}:{artifact.group} {artifact.mode:o}"
+            parts.append(f"stage {shlex.quote(artifact.path)} {attributes} <<'EOF'\n{_encoded(artifact)}EOF\n")
+            parts.append(f"t{index}=$t\n")
+        if self.check is not None:
+            words = [f'"{staged[word]}"' if word in staged else shlex.quote(word) for word in self.check.program]
+            parts.append(" ".join(words) + " >&2 || exit 66\n")
+        for artifact in self.artifacts:
+            parts.append(f'mv -fT -- "{staged[artifact.path]}" {shlex.quote(artifact.path)}\n')
+        parts.append("sync -- $dirs\n")
+        return "".join(parts)
+
+    def execute(self, state: Any, host: Any, connector_arguments: Any) -> bool:
+        """Run under plain pyinfra, as its `@fake` connector does."""
+        succeeded, _ = host.run_shell_command(StringCommand(self.script()), **connector_arguments)
+        return bool(succeeded)
+
+    def __repr__(self) -> str:
+        """Paths only: content may be secret."""
+        return f"WriteFiles({', '.join(artifact.path for artifact in self.artifacts)})"
+
+
+# Everything is staged beside its target first, so that a full disk or a failed check changes nothing;
+# only then are the files renamed, one after the other, and the renames made durable.
+_HEAD = """set -eu
+staged= dirs=
+trap 'rm -f -- $staged' EXIT
+stage() {
+  d=$(dirname -- "$1")
+  [ -d "$d" ] || (umask 022 && mkdir -p -- "$d")
+  find "$d" -maxdepth 1 -type f -name '.stackctl.??????????' -mmin +60 -delete
+  if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1 is a directory" >&2; exit 65; fi
+  umask 077
+  t=$(mktemp -- "$d/.stackctl.XXXXXXXXXX")
+  staged="$staged $t" dirs="$dirs $d"
+  base64 -d >"$t"
+  chown -- "$2" "$t"
+  chmod -- "$3" "$t"
+  sync -- "$t"
+}
+"""
+
+
+def _encoded(artifact: Artifact) -> str:
+    return base64.encodebytes(secret.reveal(artifact)).decode()
+
+
+class NotSettledError(BaseException):
+    """An operation asks about an earlier one that has not been evaluated yet.
+
+    A BaseException, so that no `except Exception` of pyinfra's mistakes it for a failure.
+    """
+
+
+def changes(operation: Any) -> bool:
+    """Whether an earlier operation changes something, in a plan, or did, in an apply."""
+    if not operation.is_complete():
+        raise NotSettledError
+    return bool(operation.did_change())
+
+
+Trigger = Callable[[], bool]

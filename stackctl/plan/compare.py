@@ -1,0 +1,66 @@
+"""Compare a file as it is with the file as it should be."""
+
+import difflib
+from dataclasses import dataclass
+
+from stackctl.core.artifact import Artifact
+from stackctl.plan.change import FileChange
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file found on a host. `content` is None when it was not asked for, too large or not text."""
+
+    kind: str
+    """`file`, `link`, or what `stat` calls it."""
+    mode: int = 0
+    owner: str = ""
+    group: str = ""
+    sha256: str = ""
+    content: str | None = None
+    link: str | None = None
+
+
+def compare(wanted: Artifact, sha256: str, found: FileState | None) -> FileChange | None:
+    """What writing `wanted` would change; None when the host already has it.
+
+    `sha256` is the hash of the wanted bytes, secrets filled in.
+    """
+    secret = bool(wanted.secrets)
+    if found is None:
+        diff = "" if secret else _diff(wanted.path, "", wanted.content)
+        return FileChange(wanted.path, "add", "new", diff)
+    if found.kind != "file":
+        return FileChange(wanted.path, "change", f"is a {found.kind}, becomes a file")
+    reasons = []
+    diff = ""
+    if found.sha256 != sha256:
+        diff = "" if secret or found.content is None else _diff(wanted.path, found.content, wanted.content)
+        reasons.append(_content_reason(secret, diff))
+    if found.mode != wanted.mode:
+        reasons.append(f"mode {found.mode:o} becomes {wanted.mode:o}")
+    if (found.owner, found.group) != (wanted.owner, wanted.group):
+        reasons.append(f"owner {found.owner}:{found.group} becomes {wanted.owner}:{wanted.group}")
+    return FileChange(wanted.path, "change", ", ".join(reasons), diff) if reasons else None
+
+
+def _content_reason(secret: bool, diff: str) -> str:
+    if secret:
+        return "content differs, secret and not shown"
+    if not diff:
+        return "content differs, too large or not text"
+    lines = diff.splitlines()[2:]
+    added = sum(line.startswith("+") for line in lines)
+    removed = sum(line.startswith("-") for line in lines)
+    parts = [f"{added} added"] * bool(added) + [f"{removed} removed"] * bool(removed)
+    return f"lines: {', '.join(parts)}"
+
+
+def _diff(path: str, before: str, after: str) -> str:
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"{path} (host)", f"{path} (inventory)", lineterm="", n=3
+    )
+    text = "\n".join(lines)
+    if not text and before != after:  # they differ in the last line's end alone
+        return f"--- {path} (host)\n+++ {path} (inventory)\n-(no newline at the end)\n+(newline at the end)"
+    return text

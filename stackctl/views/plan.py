@@ -1,0 +1,99 @@
+"""A plan and an outcome as people read them, and as machines do."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from stackctl.plan.change import Change, HostOutcome, HostPlan, Outcome, Plan
+
+SIGNS = {"add": "+", "change": "~", "remove": "-", "run": ">"}
+
+
+def plan_text(plan: Plan) -> str:
+    """Hosts with what would change on them, why, and file diffs; totals last."""
+    width = _widths(change for host in plan.hosts for change in host.changes)
+    lines: list[str] = []
+    for host in plan.hosts:
+        lines += _host_plan(host, width)
+    return "\n".join([*lines, plan_totals(plan)])
+
+
+def plan_totals(plan: Plan) -> str:
+    """`Plan: 1 to add, 2 to change, 0 to remove on 2 of 3 hosts.`"""
+    failed = sum(bool(host.findings) for host in plan.hosts)
+    reached = f"; {failed} could not be planned" if failed else ""
+    if not plan.changes:
+        return f"Nothing to do on {_hosts(len(plan.hosts) - failed)}{reached}."
+    actions = [change.action for host in plan.hosts for change in host.changes]
+    counts = f"{actions.count('add')} to add, {actions.count('change')} to change, {actions.count('remove')} to remove"
+    runs = f", {actions.count('run')} to run" if "run" in actions else ""
+    touched = sum(bool(host.changes) for host in plan.hosts)
+    return f"Plan: {counts}{runs} on {touched} of {_hosts(len(plan.hosts))}{reached}."
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """One line a host, what did not converge, totals last."""
+    width = max((len(host.host) for host in outcome.hosts), default=0)
+    lines: list[str] = []
+    for host in outcome.hosts:
+        lines.append(f"{host.host:<{width}}  {_verdict(host)}")
+        lines += [f"  {SIGNS[change.action]} {change.capability} · {change.operation}: {change.reason}" for change in host.left]
+    failed = sum(bool(host.findings or host.left) for host in outcome.hosts)
+    done = sum(len(host.done) for host in outcome.hosts)
+    verdict = f"{failed} of {_hosts(len(outcome.hosts))} failed" if failed else "nothing left to do"
+    return "\n".join([*lines, f"Applied: {_changes(done)} on {_hosts(len(outcome.hosts))}, {verdict}."])
+
+
+def plan_json(plan: Plan) -> str:
+    """The plan's values, as they are."""
+    return json.dumps({"format": 1, **asdict(plan)}, indent=2)
+
+
+def outcome_json(outcome: Outcome) -> str:
+    """The outcome's values, as they are."""
+    return json.dumps({"format": 1, **asdict(outcome), "failed": outcome.failed}, indent=2)
+
+
+
+
+def _host_plan(host: HostPlan, width: tuple[int, int]) -> Iterator[str]:
+    if host.findings and not host.changes:
+        yield f"{host.host}  cannot be planned, see below"
+    elif not host.changes:
+        yield f"{host.host}  up to date"
+    else:
+        yield host.host
+        for change in host.changes:
+            yield from _change(change, width)
+
+
+def _change(change: Change, width: tuple[int, int]) -> Iterator[str]:
+    capability, operation = width
+    yield f"  {SIGNS[change.action]} {change.capability:<{capability}}  {change.operation:<{operation}}  {change.reason}"
+    for file in change.files:
+        yield f"      {SIGNS[file.action]} {file.path}  {file.reason}"
+        yield from (f"        {line}" for line in file.diff.splitlines()[2:])
+
+
+def _widths(changes: Iterator[Change]) -> tuple[int, int]:
+    listed: Sequence[Change] = tuple(changes)
+    return (
+        max((len(change.capability) for change in listed), default=0),
+        max((len(change.operation) for change in listed), default=0),
+    )
+
+
+def _verdict(host: HostOutcome) -> str:
+    if host.findings:
+        return f"failed after {_changes(len(host.done))}, see below"
+    if host.left:
+        return f"did not converge: after {_changes(len(host.done))} this is still to do"
+    return f"done, {_changes(len(host.done))}" if host.done else "up to date"
+
+
+def _changes(count: int) -> str:
+    return f"{count} change{'' if count == 1 else 's'}"
+
+
+def _hosts(count: int) -> str:
+    return f"{count} host{'' if count == 1 else 's'}"
