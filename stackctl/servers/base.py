@@ -1,0 +1,200 @@
+"""What all kinds of model servers have in common, and the contract between them and the hosts."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from stackctl.core.form import EnvironmentVariable, Form, ImageName, SecretName, TextOrNumber
+from stackctl.core.model import Model
+
+Api = Literal[
+    "chat",
+    "completions",
+    "responses",
+    "embeddings",
+    "rerank",
+    "score",
+    "classify",
+    "speech",
+    "transcriptions",
+    "translations",
+    "images",
+]
+"""The inference APIs a model can answer; the gateway lets through the paths of these and no others."""
+
+
+class LocalWeights(Model):
+    """Weights that are on the host already."""
+
+    path: Annotated[
+        str,
+        Form(
+            r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*",
+            "a path below the host's weights directory, without `..`",
+        ),
+    ]
+    """Directory below the host's `weights`; it is mounted read-only, and the server stays off the internet."""
+
+
+class HubWeights(Model):
+    """Weights that the server fetches from the model hub when it first starts."""
+
+    repo: Annotated[str, Form(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", "`owner/name` as on the model hub")]
+    """Repository on the model hub."""
+    revision: Annotated[str, Form(r"[0-9a-f]{40}", "a commit of 40 hexadecimal digits")]
+    """Commit of the repository. A branch name would let two replicas serve different weights."""
+
+
+def _kind_of_weights(value: Any) -> str:
+    return "hub" if isinstance(value, dict) and {"repo", "revision"} & set(value) else "local"
+
+
+Weights = Annotated[
+    Annotated[LocalWeights, Tag("local")] | Annotated[HubWeights, Tag("hub")], Discriminator(_kind_of_weights)
+]
+
+
+class NamedSecret(Model):
+    """A value that each environment takes from its own `secrets`."""
+
+    secret: SecretName
+    """Name under `secrets` of the environment."""
+
+
+def _kind_of_value(value: Any) -> str:
+    return "secret" if isinstance(value, dict | NamedSecret) else "text"
+
+
+EnvironmentValue = Annotated[
+    Annotated[TextOrNumber, Tag("text")] | Annotated[NamedSecret, Tag("secret")],
+    Discriminator(_kind_of_value),
+]
+
+_SECRET_WORDS = {"password", "passwd", "passphrase", "secret", "token", "apikey", "credential", "credentials"}
+_SECRET_KEYS = {"api", "access", "private", "secret", "account"}
+
+
+def smells_of_secret(name: str) -> bool:
+    """Whether a setting of this name holds a secret, as `HF_TOKEN` and `--api-key` do and `MAX_TOKENS` does not."""
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+    pairs = zip(words, words[1:], strict=False)
+    return bool(_SECRET_WORDS & set(words)) or any(
+        last == "key" and first in _SECRET_KEYS for first, last in pairs
+    )
+
+
+def secret_in_clear(*at: str | int, instead: str) -> PydanticCustomError:
+    """The refusal of a secret in clear `at` a place below the value being judged; it never holds the value."""
+    return PydanticCustomError("secret_in_clear", "is a secret in clear", {"at": at, "instead": instead})
+
+
+def _without_secrets(
+    values: Mapping[str, EnvironmentValue],
+) -> Mapping[str, EnvironmentValue]:
+    for name, value in values.items():
+        if isinstance(value, str) and value and smells_of_secret(name):
+            raise secret_in_clear(
+                name, instead="`{secret: NAME}`, with NAME under `secrets` of each environment"
+            )
+    return values
+
+
+Environment = Annotated[Mapping[EnvironmentVariable, EnvironmentValue], AfterValidator(_without_secrets)]
+
+
+def arguments_without_secrets(arguments: Iterable[str]) -> None:
+    """Refuse arguments that hold a secret: every user of the host could read them."""
+    listed = list(arguments)
+    for index, argument in enumerate(listed):
+        flag, equals, _ = argument.partition("=")
+        if flag.startswith("-") and smells_of_secret(flag) and (equals or index + 1 < len(listed)):
+            at = index if equals else index + 1
+            raise secret_in_clear(
+                at, instead="an `env` variable as `{secret: NAME}`; arguments are readable by all"
+            )
+
+
+def once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a value that stands twice in a list."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise PydanticCustomError("twice", "stands twice", {"at": (index,)})
+    return values
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How a server is talked to."""
+
+    port: int
+    """Where it listens in its container, and on the host's address unless the placement says otherwise."""
+    health_path: str
+    """Answers 200 once the model is loaded."""
+    metrics_path: str | None
+    """Prometheus metrics; None: it has none."""
+    max_requests: int | None
+    """Requests it works on at the same time; None: it does not say."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a server's container is started."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    """What the kind of server needs; what a person wrote wins over it."""
+    stop_seconds: int
+    """How long after being told to stop it may go on answering what it has begun."""
+    start_seconds: int
+    """How long it may take to answer its first health check, weights loaded."""
+    curl: bool
+    """Whether the image has curl, for a health check from inside."""
+    shared_memory: str | None = None
+    """Size of /dev/shm; None: Docker's 64M are enough."""
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    """Places in the container that outlive it, by name."""
+    hub: bool = False
+    """Whether it keeps weights in the model hub's cache."""
+
+
+class Server(Model):
+    """What every entry of the catalogue says, whatever its kind."""
+
+    image: ImageName
+    """Container image with its version. `images.lock` pins it to a digest."""
+    api: Annotated[tuple[Api, ...], Field(min_length=1), AfterValidator(once_each)]
+    """APIs that the model answers; the gateway refuses the paths of all others."""
+    weights: Weights | None = None
+    """Where the weights are; leave out when they are in the image."""
+    env: Environment = {}
+    """Environment variables of the container; a secret is written `{secret: NAME}`."""
+    start_seconds: Annotated[int, Field(ge=10, le=86400)] = 1800
+    """How long the server may take to start, weights loaded. Raise it for weights of hundreds of gigabytes."""
+
+    @property
+    @abstractmethod
+    def devices_needed(self) -> int | None:
+        """How many devices one replica runs on; None: as many as the placement gives."""
+
+    @abstractmethod
+    def endpoint(self) -> Endpoint:
+        """How a replica is talked to."""
+
+    @abstractmethod
+    def launch(self, name: str) -> Launch:
+        """How the container of a replica of the model called `name` is started."""
+
+    @property
+    def mounted_weights(self) -> str | None:
+        """Where the container sees its local weights."""
+        return f"/weights/{self.weights.path}" if isinstance(self.weights, LocalWeights) else None
+
+    @property
+    def secret_names(self) -> tuple[tuple[str, str], ...]:
+        """Variable and name of each secret it needs from its environment."""
+        return tuple((key, value.secret) for key, value in self.env.items() if isinstance(value, NamedSecret))
