@@ -4,6 +4,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
@@ -38,7 +39,7 @@ class LocalWeights(Model):
             "a path below the host's weights directory, without `..`",
         ),
     ]
-    """Directory below the host's `weights`; it is mounted read-only, and the server stays off the internet."""
+    """Directory below the host's `weights`; mounted read-only, and the server stays off the internet."""
 
 
 class HubWeights(Model):
@@ -80,16 +81,15 @@ _SECRET_KEYS = {"api", "access", "private", "secret", "account"}
 
 
 def smells_of_secret(name: str) -> bool:
-    """Whether a setting of this name holds a secret, as `HF_TOKEN` and `--api-key` do and `MAX_TOKENS` does not."""
+    """Whether a setting of this name holds a secret: `HF_TOKEN` and `--api-key` do, `MAX_TOKENS` does not."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
-    pairs = zip(words, words[1:], strict=False)
     return bool(_SECRET_WORDS & set(words)) or any(
-        last == "key" and first in _SECRET_KEYS for first, last in pairs
+        last == "key" and first in _SECRET_KEYS for first, last in pairwise(words)
     )
 
 
 def secret_in_clear(*at: str | int, instead: str) -> PydanticCustomError:
-    """The refusal of a secret in clear `at` a place below the value being judged; it never holds the value."""
+    """The refusal of a secret in clear `at` a place below the value judged; the value is not in it."""
     return PydanticCustomError("secret_in_clear", "is a secret in clear", {"at": at, "instead": instead})
 
 
@@ -104,7 +104,9 @@ def _without_secrets(
     return values
 
 
-Environment = Annotated[Mapping[EnvironmentVariable, EnvironmentValue], AfterValidator(_without_secrets)]
+EnvironmentVariables = Annotated[
+    Mapping[EnvironmentVariable, EnvironmentValue], AfterValidator(_without_secrets)
+]
 
 
 def arguments_without_secrets(arguments: Iterable[str]) -> None:
@@ -171,10 +173,10 @@ class Server(Model):
     """APIs that the model answers; the gateway refuses the paths of all others."""
     weights: Weights | None = None
     """Where the weights are; leave out when they are in the image."""
-    env: Environment = {}
+    env: EnvironmentVariables = Field(default_factory=dict)
     """Environment variables of the container; a secret is written `{secret: NAME}`."""
     start_seconds: Annotated[int, Field(ge=10, le=86400)] = 1800
-    """How long the server may take to start, weights loaded. Raise it for weights of hundreds of gigabytes."""
+    """How long it may take to start, weights loaded. Raise it for weights of hundreds of gigabytes."""
 
     @property
     @abstractmethod

@@ -31,7 +31,7 @@ class Custom(Server):
     """Directory below the host's `weights`, seen in the container as /weights/ and the same path."""
     args: Annotated[tuple[str, ...], AfterValidator(_arguments)] = ()
     """Arguments after the image's entry point."""
-    volumes: Mapping[VolumeName, AbsolutePath] = {}
+    volumes: Mapping[VolumeName, AbsolutePath] = Field(default_factory=dict)
     """Directories in the container that outlive it, such as a cache, by a name of your choice."""
     max_requests: Annotated[int, Field(ge=1)] | None = None
     """Requests it works on at the same time; the gateway queues what exceeds it by a quarter."""

@@ -54,15 +54,15 @@ class Vllm(Server):
     weights: Weights
     """Where the weights are: `{path: ...}` on the host, or `{repo: ..., revision: ...}` on the model hub."""
     context: Annotated[int, Field(ge=1)] | None = None
-    """Longest prompt and answer together, in tokens. Lower it when the KV cache does not fit; unset: the model's own."""
+    """Longest prompt and answer together, in tokens; unset: the model's own. Lower it to fit the KV cache."""
     tensor_parallel: Annotated[int, Field(ge=1, le=64)] = 1
     """Devices that one replica is spread over; a placement then names as many."""
     max_num_seqs: Annotated[int, Field(ge=1)] | None = None
-    """Requests worked on at the same time. The gateway queues what exceeds it by a quarter; set it in production."""
+    """Requests worked on at the same time; the gateway queues what exceeds it by a quarter."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the GPU's memory to take, 0.92 when unset. Lower it to put two models on one GPU."""
     kv_cache_memory: Annotated[str, Form(r"[1-9][0-9]*[KMG]", "a number and `K`, `M` or `G`")] | None = None
-    """KV cache of each device, such as `64M`; vLLM then measures nothing and ignores `gpu_memory_utilization`."""
+    """KV cache of each device, such as `64M`; `gpu_memory_utilization` is then ignored."""
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"] | None = None
     """`fp8` doubles the context that fits, at a little accuracy."""
     dtype: Literal["auto", "bfloat16", "float16", "float32", "half"] | None = None
@@ -74,9 +74,9 @@ class Vllm(Server):
     reasoning_parser: Annotated[str, Form(r"[a-z0-9_-]+", "a parser's name as vLLM lists it")] | None = None
     """Splits a model's thinking from its answer; the parser that fits the model."""
     max_queued: Annotated[int, Field(ge=1)] | None = None
-    """In-flight requests above which vLLM answers 503 at once and the gateway tries another replica."""
+    """Requests in flight above which vLLM answers 503 at once and the gateway tries another replica."""
     sse_keep_alive: Annotated[int, Field(ge=0, le=600)] = 15
-    """Seconds between comment lines on a stream that waits, so that no proxy on the way gives it up; 0: none."""
+    """Seconds between comment lines on a stream that waits, so that no proxy gives it up; 0: none."""
     shutdown_timeout: Annotated[int, Field(ge=0, le=3600)] = 120
     """Seconds that running requests get to finish when the container stops; 0 aborts them."""
     enforce_eager: bool = False
