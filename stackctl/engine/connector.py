@@ -39,7 +39,7 @@ class Known(BaseConnector):  # type: ignore[misc]
         yield name, {}, []
 
     def run_shell_command(
-        self, command: StringCommand, print_output: bool, print_input: bool, **arguments: Any  # noqa: ARG002
+        self, command: StringCommand | str, print_output: bool, print_input: bool, **arguments: Any  # noqa: ARG002
     ) -> tuple[bool, CommandOutput]:
         """Answer a fact or note it."""
         wanted = shell_command(self.state, self.host, command, arguments, _FACT_SECONDS)
@@ -71,12 +71,14 @@ class Known(BaseConnector):  # type: ignore[misc]
 
 
 def shell_command(
-    state: Any, host: Any, command: StringCommand, arguments: dict[str, Any], seconds: int = SECONDS
+    state: Any, host: Any, command: StringCommand | str, arguments: dict[str, Any], seconds: int = SECONDS
 ) -> Command:
     """A command of pyinfra's as text; the shell it runs in is root's already, so sudo is left out.
 
     A plain command stays as it is: pyinfra would wrap it in `sh -c`, which shows in the process list.
     """
+    if isinstance(command, str):
+        command = StringCommand(command)
     if isinstance(command, Step):
         return Command(command.get_raw_value(), command.seconds)
     wrapping = {key: arguments[key] for key in ("_env", "_chdir", "_su_user", "_shell_executable") if arguments.get(key)}

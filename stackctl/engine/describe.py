@@ -1,6 +1,7 @@
 """Evaluations become the plan's values."""
 
 from collections.abc import Sequence
+from textwrap import shorten
 
 from pyinfra.api import StringCommand
 from pyinfra.api.command import FileUploadCommand
@@ -10,6 +11,8 @@ from stackctl.engine.evaluate import Evaluation
 from stackctl.ops import secret
 from stackctl.ops.step import Step, WriteFiles
 from stackctl.plan.change import Action, Change, FileChange, HostPlan
+
+_REASON_CHARACTERS = 60
 
 
 def host_plan(declared: Declared, evaluations: Sequence[Evaluation], round_trips: int) -> HostPlan:
@@ -46,7 +49,9 @@ def change(evaluation: Evaluation) -> Change:
             shown.append(secret.mask(str(command)))
             actions.append(command.action)
         else:
-            shown.append(secret.mask(_text(command)))
+            text = secret.mask(_text(command))
+            reasons.append(f"run `{shorten(text, _REASON_CHARACTERS, placeholder=' …')}`")
+            shown.append(text)
             actions.append("change")
     if files and not reasons:
         reasons.append(_file_reason(files))

@@ -90,7 +90,7 @@ def _attempt(host: str, operation: Operation) -> Evaluation | None:
     else:
         settle(operation, commands)
         return Evaluation(operation, commands)
-    settle(operation, (problem,))
+    settle(operation, (problem,) if may_pass else ())
     return Evaluation(operation, problem=problem, may_pass=may_pass)
 
 

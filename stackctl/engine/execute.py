@@ -1,8 +1,8 @@
 """Carry out what was planned on one host, one operation after the other, stopping at the first failure."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pyinfra.api import StringCommand
 
@@ -12,23 +12,12 @@ from stackctl.engine.connector import shell_command
 from stackctl.engine.declare import Declared
 from stackctl.engine.describe import change
 from stackctl.engine.diagnose import failure
+from stackctl.engine.event import Event, Listen
 from stackctl.engine.evaluate import Evaluation, evaluate, settle
 from stackctl.ops.step import Step, WriteFiles
 from stackctl.plan.change import Change
 
 _WRITE_SECONDS = 300
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something happened; for progress, and for whoever keeps a record."""
-
-    host: str
-    kind: Literal["connected", "planned", "started", "done", "failed", "verifying", "finished"]
-    text: str = ""
-
-
-Listen = Callable[[Event], None]
 
 
 @dataclass

@@ -1,0 +1,55 @@
+# The two commands of the README are `make demo` and `make test`; everything they need they set up themselves.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo down test check lint lab-test vllm-test lock setup
+
+PYTHON ?= python3
+export PYTHON
+RUN := .venv/bin/
+
+# Debian packages, by what needs them.
+BASE_PACKAGES := python3 python3-venv ca-certificates
+LAB_PACKAGES := mmdebstrap systemd-container iproute2 nftables docker-registry openssh-client
+TEST_PACKAGES := $(LAB_PACKAGES) haproxy openssh-server espeak-ng vagrant
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+demo: ## set up, bring up the lab, apply it, and let the model answer
+	.ci/setup $(BASE_PACKAGES) $(LAB_PACKAGES)
+	$(RUN)stackctl lab up lab
+	$(RUN)stackctl apply lab --yes
+	$(RUN)stackctl ask lab tiny-chat "Hello, who are you?"
+
+down: ## remove the lab, leaving nothing but its cache
+	$(RUN)stackctl lab down lab
+
+test: ## set up and run everything that proves a change: lint, types, layers, tests, lab tests
+	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
+	$(MAKE) --no-print-directory lint
+	$(RUN)pytest -n 2 -m "not lab and not vllm"
+	$(RUN)pytest -m "lab and not vllm"
+
+check: lint ## lint and the everyday tests, without the lab
+	$(RUN)pytest -n 2 -m "not lab and not vllm"
+
+lint: ## style, types and import layers
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)lint-imports
+
+lab-test: ## the tests on virtual hosts
+	$(RUN)pytest -m "lab and not vllm"
+
+vllm-test: ## the tests with a real vLLM on the CPU: about 20 minutes and 20 GB the first time
+	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
+	$(RUN)pytest -m vllm
+
+setup: ## only set up
+	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
+
+lock: ## write requirements.lock anew from pyproject.toml
+	uv pip compile --no-config -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -o requirements.lock

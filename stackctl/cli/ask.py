@@ -1,0 +1,90 @@
+"""`stackctl ask`: one chat completion through the gateway, the quickest proof that a model serves."""
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Annotated, Any
+
+import typer
+
+from stackctl.capabilities.gateway import GatewaySpec
+from stackctl.cli.options import Environment, ProjectPath
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.job import Job
+from stackctl.engine.dial import dial
+from stackctl.project import Project
+from stackctl.render import jobs
+from stackctl.schema.load import load
+
+_CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 300
+
+
+def ask(
+    environment: Environment,
+    model: Annotated[str, typer.Argument(help="A model of the catalogue.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="What to say to it.", show_default=False)],
+    tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.", min=1)] = 64,
+    project: ProjectPath = None,
+) -> None:
+    """Send one chat message to a model through the gateway and print the answer as it streams in."""
+    found = Project.find(project)
+    job, spec = _gateway(jobs(load(found.root, environment), found), environment)
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": tokens,
+        "stream": True,
+    }
+    url = f"http://{spec.address}:{spec.port}/v1/chat/completions"
+    try:
+        for piece in _streamed(job, spec, body):
+            typer.echo(piece, nl=False)
+    except (OSError, HTTPException) as error:
+        hint = f"see `stackctl plan {environment}`, and `systemctl status haproxy` on {job.host}"
+        raise FindingsError(Finding(url, f"no answer: {error}", hint)) from error
+    typer.echo()
+
+
+def _gateway(all_jobs: tuple[Job, ...], environment: str) -> tuple[Job, GatewaySpec]:
+    for job in all_jobs:
+        for part in job.parts:
+            if isinstance(part.spec, GatewaySpec):
+                return job, part.spec
+    what = "no host has the role `gateway`"
+    raise FindingsError(Finding(f"inventory/{environment}.yaml", what, "give one host `roles: [gateway]`"))
+
+
+def _streamed(job: Job, spec: GatewaySpec, body: dict[str, Any]) -> Iterator[str]:
+    connection = HTTPConnection(spec.address, spec.port, timeout=_ANSWER_SECONDS)
+    connection.sock = dial(
+        spec.address, spec.port, timeout=_CONNECT_SECONDS, namespace=job.connection.namespace
+    )
+    connection.sock.settimeout(_ANSWER_SECONDS)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    if response.status != 200:
+        raise FindingsError(_refusal(spec, response))
+    for line in response:
+        data = line.decode().removeprefix("data: ").strip()
+        if data and data != "[DONE]":
+            yield _content(json.loads(data))
+    connection.close()
+
+
+def _content(event: dict[str, Any]) -> str:
+    if "error" in event:
+        message = event["error"].get("message", event["error"])
+        raise HTTPException(f"the model ended the stream: {message}")
+    choices = event.get("choices") or [{}]
+    return str(choices[0].get("delta", {}).get("content") or "")
+
+
+def _refusal(spec: GatewaySpec, response: HTTPResponse) -> Finding:
+    text = response.read().decode(errors="replace")
+    try:
+        text = json.loads(text)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        text = text[:200]
+    where = f"http://{spec.address}:{spec.port}/v1/chat/completions"
+    return Finding(where, f"status {response.status}: {text}", "see the gateway's `/v1/models` for what it serves")

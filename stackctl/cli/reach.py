@@ -1,0 +1,67 @@
+"""What the commands that reach hosts share: the fleet, its jobs, trust in new host keys."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from stackctl.cli.progress import Progress
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.job import Job
+from stackctl.engine.hostkeys import NewKey, trust
+from stackctl.engine.run import Run
+from stackctl.project import Project
+from stackctl.render import jobs
+from stackctl.schema.load import load
+
+
+@contextmanager
+def reached(
+    project_path: Path | None, environment: str, limit: str | None, *, accept: bool, quiet: bool
+) -> Iterator[tuple[Run, Progress]]:
+    """A run over the environment's hosts, connected; those that cannot be reached carry their finding."""
+    project = Project.find(project_path)
+    fleet = load(project.root, environment)
+    chosen = limited(jobs(fleet, project), limit, environment)
+    progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
+    with Run(environment, chosen, project.deploy, progress) as run:
+        try:
+            unknown = run.connect()
+            if unknown:
+                progress.pause()
+                if accept or _consents(unknown):
+                    trust(unknown)
+                    unknown = run.connect()
+                run.refuse(unknown)
+            yield run, progress
+        finally:
+            progress.pause()
+
+
+def limited(all_jobs: Sequence[Job], limit: str | None, environment: str) -> tuple[Job, ...]:
+    """The jobs of the hosts named in `limit`, or all."""
+    if limit is None:
+        return tuple(all_jobs)
+    wanted = [name.strip() for name in limit.split(",") if name.strip()]
+    known = {job.host for job in all_jobs}
+    unknown = sorted(set(wanted) - known)
+    if unknown or not wanted:
+        raise FindingsError(
+            *(
+                Finding("--limit", f"`{name}` is not a host of {environment}", f"there are: {', '.join(sorted(known))}")
+                for name in unknown or [limit]
+            )
+        )
+    return tuple(job for job in all_jobs if job.host in wanted)
+
+
+def _consents(keys: Sequence[NewKey]) -> bool:
+    """Ask once for all; nobody is asked where nobody can answer."""
+    if not sys.stdin.isatty():
+        return False
+    print("These hosts show keys that nobody has vouched for yet:", file=sys.stderr)
+    for key in keys:
+        print(f"  {key.host}  {key.name}  {key.kind} {key.fingerprint}", file=sys.stderr)
+    return typer.confirm(f"Trust them from now on, in {keys[0].file}?", default=False, err=True)
