@@ -13,6 +13,11 @@ from stackctl.lab.shell import run, spawn
 from stackctl.lab.spec import NAMES_ADDRESS, PACKAGES_ADDRESS, PACKAGES_PORT, LabHost, LabSpec
 
 _BOOT_PATIENCE = 120.0
+_NSPAWN = {
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+    # a host sets its own network's sysctls, and none that are this machine's
+    "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
+}
 _USERS = {"root": "root", "ops": "home/ops", "opspw": "home/opspw"}
 
 
@@ -35,7 +40,7 @@ def boot(spec: LabSpec, host: LabHost) -> None:
     """Start the host, where it does not run yet."""
     if kernel.watcher(spec.host_namespace(host.name)) is None:
         log = spec.home(host.name) / "console.log"
-        spawn(_boot_command(spec, host), log=log, env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
+        spawn(_boot_command(spec, host), log=log, env=_NSPAWN)
 
 
 def wait_until_up(spec: LabSpec, host: LabHost) -> None:

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.lab import base, cache, cgroup, host, internet, kernel, keys, network, registry
+from stackctl.lab.checks import check
+from stackctl.lab.images.build import offer, weights_of
+from stackctl.lab.images.recipe import Recipe, recipes
 from stackctl.lab.mirror import Mirror, read_mirror
-from stackctl.lab.spec import STATE, LabHost, LabSpec
+from stackctl.lab.registry import Registry
+from stackctl.lab.spec import CACHE, STATE, LabHost, LabSpec
 
 Progress = Callable[[str], None]
 
 
 def up(spec: LabSpec, progress: Progress) -> None:
     """Bring the lab up, or whatever of it is not."""
+    check(spec)
     with only_one(spec.name):
         mirror = read_mirror()
         progress("network")
@@ -24,10 +29,17 @@ def up(spec: LabSpec, progress: Progress) -> None:
         progress("packages, names and image registry")
         internet.start(spec)
         registry.start(spec)
-        with ThreadPoolExecutor(4) as pool:
-            bases = dict(pool.map(lambda suite: (suite, base.base_of(suite, mirror)), _suites(spec)))
-            for _ in pool.map(lambda each: _raise_host(spec, each, bases, mirror, progress), spec.hosts):
-                pass
+        with ThreadPoolExecutor(max(4, len(spec.hosts))) as pool:
+            images = [pool.submit(_offer, spec, recipe, mirror, progress) for recipe in recipes(spec.images)]
+            bases = {suite: pool.submit(base.base_of, suite, mirror) for suite in _suites(spec)}
+            hosts = [
+                pool.submit(_raise_host, spec, each, bases[each.suite].result(), mirror, progress)
+                for each in spec.hosts
+            ]
+            for done in (*images, *hosts):
+                done.result()
+        for recipe in recipes(spec.images):
+            _place_weights(spec, recipe, mirror, progress)
 
 
 def down(lab: str) -> None:
@@ -43,13 +55,30 @@ def down(lab: str) -> None:
             STATE.rmdir()
 
 
-def _raise_host(
-    spec: LabSpec, each: LabHost, bases: dict[str, Path], mirror: Mirror, progress: Progress
-) -> None:
-    host.prepare(spec, each, bases[each.suite], mirror)
+def prune() -> None:
+    """Remove everything that labs keep between runs; refused while a lab is up, as its hosts stand on it."""
+    if up_now := kernel.labs():
+        hint = f"run `stackctl lab down {up_now[0]}` first"
+        raise FindingsError(Finding("lab", f"{', '.join(up_now)} still uses the cache", hint))
+    cache.remove_tree(CACHE)
+
+
+def _raise_host(spec: LabSpec, each: LabHost, root: Path, mirror: Mirror, progress: Progress) -> None:
+    host.prepare(spec, each, root, mirror)
     host.boot(spec, each)
     host.wait_until_up(spec, each)
     progress(f"{each.name} answers at {each.address}")
+
+
+def _offer(spec: LabSpec, recipe: Recipe, mirror: Mirror, progress: Progress) -> None:
+    offer(recipe, Registry(spec), mirror, progress)
+
+
+def _place_weights(spec: LabSpec, recipe: Recipe, mirror: Mirror, progress: Progress) -> None:
+    weights = weights_of(recipe, mirror, progress)
+    if weights:
+        for each in spec.hosts:
+            host.place_weights(spec, each, weights, weights.name)
 
 
 def _suites(spec: LabSpec) -> list[str]:

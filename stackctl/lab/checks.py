@@ -1,0 +1,139 @@
+"""What must be true of this machine before a lab comes up; looked at before anything is touched."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.lab.images.recipe import recipes
+from stackctl.lab.mirror import KEYRING
+from stackctl.lab.spec import CACHE, STATE, LabSpec
+
+_GB = 10**9
+
+TOOLS = {
+    "apt-get": "apt",
+    "docker-registry": "docker-registry",
+    "ip": "iproute2",
+    "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "openssl": "openssl",
+    "setpriv": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sysctl": "procps",
+    "systemd-nspawn": "systemd-container",
+    "tar": "tar",
+    "unshare": "util-linux",
+    "zstd": "zstd",
+}
+"""Every tool the lab runs and the Debian package that has it."""
+
+_PROBES = {
+    "a bridge in a network namespace": "ip link add name probe type bridge",
+    "a virtual cable in a network namespace": "ip link add probe type veth peer name far",
+    "network address translation": (
+        "nft add table ip probe && "
+        "nft 'add chain ip probe out { type nat hook postrouting priority 100; }' && "
+        "nft add rule ip probe out masquerade"
+    ),
+    "an overlay file system": (
+        "mount -t tmpfs probe /mnt && mkdir /mnt/low /mnt/up /mnt/work /mnt/all && "
+        "mount -t overlay -o lowerdir=/mnt/low,upperdir=/mnt/up,workdir=/mnt/work probe /mnt/all"
+    ),
+}
+"""What the kernel must offer, and commands that show it inside namespaces that end with them."""
+
+
+def check(spec: LabSpec) -> None:
+    """Return if the lab can come up here; a FindingsError tells everything that stands in the way."""
+    recipes(spec.images)
+    findings = [*_root(), *missing_tools(TOOLS), *_keyring(), *_uv(spec), *space(spec)]
+    if not findings:
+        findings = list(_kernel())
+    if findings:
+        raise FindingsError(*findings)
+
+
+def missing_tools(tools: dict[str, str]) -> list[Finding]:
+    """A finding for each Debian package that has to be installed."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    missing: dict[str, list[str]] = {}
+    for tool, package in tools.items():
+        if shutil.which(tool, path=path) is None:
+            missing.setdefault(package, []).append(f"`{tool}`")
+    return [
+        Finding("lab", f"{' and '.join(names)} not found on this machine", f"run `apt-get install {package}`")
+        for package, names in missing.items()
+    ]
+
+
+def space(spec: LabSpec) -> list[Finding]:
+    """A finding for each file system with too little room for what is still to be made."""
+    wanted = [(CACHE, _cache_needs(spec)), (STATE, _state_needs(spec))]
+    needs: dict[int, tuple[list[Path], int]] = {}
+    for directory, size in wanted:
+        device = _existing(directory).stat().st_dev
+        places, total = needs.get(device, ([], 0))
+        needs[device] = ([*places, directory], total + size)
+    findings = []
+    for places, total in needs.values():
+        free = shutil.disk_usage(_existing(places[0])).free
+        if free < total:
+            names = " and ".join(str(place) for place in places)
+            what = f"{total / _GB:.1f} GB are needed for {names}, {free / _GB:.1f} GB are free"
+            findings.append(Finding("lab", what, "make room, or run `stackctl lab prune`"))
+    return findings
+
+
+def _cache_needs(spec: LabSpec) -> int:
+    suites = {host.suite for host in spec.hosts}
+    bases = sum(not _made("base", suite) for suite in suites)
+    roots = {recipe.root.name: 16 if recipe.root.wheels else 1 for recipe in recipes(spec.images)}
+    return (bases + sum(size for name, size in roots.items() if not _made("layers", name))) * _GB
+
+
+def _made(kind: str, name: str) -> bool:
+    return any((CACHE / kind).glob(f"{name}-*"))
+
+
+def _state_needs(spec: LabSpec) -> int:
+    """Docker, its images and the packages of each host that is yet to be made."""
+    each = 7 if any(recipe.root.wheels for recipe in recipes(spec.images)) else 2
+    return sum(each for host in spec.hosts if not spec.home(host.name).exists()) * _GB
+
+
+def _existing(directory: Path) -> Path:
+    return next(place for place in (directory, *directory.parents) if place.exists())
+
+
+def _root() -> Iterable[Finding]:
+    if os.geteuid():
+        yield Finding("lab", "making virtual hosts needs root", "run it again with `sudo`")
+
+
+def _keyring() -> Iterable[Finding]:
+    if not Path(KEYRING).exists():
+        yield Finding("lab", f"{KEYRING} is missing", "run `apt-get install debian-archive-keyring`")
+
+
+def _uv(spec: LabSpec) -> Iterable[Finding]:
+    if any(recipe.root.wheels for recipe in recipes(spec.images)) and shutil.which("uv") is None:
+        yield Finding(
+            "lab", "`uv` not found on this machine, which installs PyPI packages", "run `pip install uv`"
+        )
+
+
+def _kernel() -> Iterable[Finding]:
+    for feature, script in _PROBES.items():
+        probe = subprocess.run(
+            ["unshare", "--net", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+        )
+        if probe.returncode:
+            said = probe.stderr.strip().splitlines()
+            hint = f"load the module or use another kernel ({said[-1]})" if said else "use another kernel"
+            yield Finding("lab", f"this machine's kernel does not offer {feature}", hint)
