@@ -122,8 +122,7 @@ def _explained(connection: Connection, address: str, port: int, error: Exception
         return _finding(
             connection,
             f"the host key of {at} is not the one on record: someone may be in between, or the host was reinstalled",
-            f"ask who changed it; when it is right, replace the line of `{address}` in "
-            f"{connection.known_hosts[0] if connection.known_hosts else 'the inventory (`host_keys`)'}",
+            f"ask who changed it; when it is right, replace it {_record(connection, address)}",
         )
     if isinstance(error, paramiko.PasswordRequiredException):
         return _finding(connection, "the private key has a passphrase", "add it to your agent with `ssh-add`")
@@ -140,6 +139,12 @@ def _explained(connection: Connection, address: str, port: int, error: Exception
     else:
         what = f"{at} cannot be reached: {_reason(error)}"
     return _finding(connection, what, "check that the host is up and the address right; the other hosts go on")
+
+
+def _record(connection: Connection, address: str) -> str:
+    if connection.host_keys or not connection.known_hosts:
+        return "under `host_keys` in the inventory"
+    return f"on the line of `{address}` in {connection.known_hosts[0]}"
 
 
 def _reason(error: Exception) -> str:

@@ -2,14 +2,16 @@
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from stackctl.engine.batch import HEAD, Answer, Command, answers, framed, new_mark
 
 
 class LocalSession:
-    """Runs every batch in `sh` here; `log` keeps what was sent."""
+    """Runs every batch in `sh` here; `log` keeps what was sent. Programs in `programs` come before the real."""
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Path | None = None) -> None:
+        self.head = HEAD if programs is None else f"{HEAD}PATH={programs}:$PATH\n"
         self.round_trips = 0
         self.log: list[tuple[Command, ...]] = []
 
@@ -21,7 +23,7 @@ class LocalSession:
         self.log.append(tuple(commands))
         mark = new_mark()
         done = subprocess.run(
-            ["sh", "-s"], input=HEAD.encode() + framed(commands, mark), capture_output=True, check=False, timeout=60
+            ["sh", "-s"], input=self.head.encode() + framed(commands, mark), capture_output=True, check=False, timeout=60
         )
         return answers(done.stdout, done.stderr, mark)
 

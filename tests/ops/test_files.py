@@ -1,0 +1,178 @@
+"""Files appear whole, together and with their final mode, or not at all."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from stackctl.core.artifact import Artifact
+from stackctl.core.secret import SecretRef
+from stackctl.ops.files import with_block
+from stackctl.views.plan import plan_json, plan_text
+from tests.engine.fleet import one_host
+
+WRITE = "files.write(name='write the files', artifacts=files_, check=spec or ())"
+
+
+def owned(path: Path, content: str, mode: int = 0o644, *secrets: SecretRef) -> Artifact:
+    return Artifact(str(path), content, "root", "root", mode, secrets)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_batch_with_one_impossible_file_changes_none(tmp_path: Path) -> None:
+    (tmp_path / "etc/taken").mkdir(parents=True)
+    (tmp_path / "etc/a").write_text("old")
+    run = one_host(tmp_path / "d", WRITE, owned(tmp_path / "etc/a", "new"), owned(tmp_path / "etc/taken", "x"))
+
+    finding = run.apply(run.plan()).hosts[0].findings[0]
+
+    assert finding.detail == (f"{tmp_path}/etc/taken is a directory",)
+    assert contents(tmp_path / "etc") == {"a": "old"}
+
+
+def test_files_that_their_own_program_refuses_never_replace_the_old_ones(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    conf = tmp_path / "etc/app.conf"
+    conf.write_text("good\n")
+    check = ["grep", "-q", "good", str(conf)]
+
+    run = one_host(tmp_path / "bad", WRITE, owned(conf, "nonsense\n"), spec=check)
+    assert run.apply(run.plan()).hosts[0].findings[0].what == "failed with exit status 66"
+    assert contents(tmp_path / "etc") == {"app.conf": "good\n"}
+
+    run = one_host(tmp_path / "fine", WRITE, owned(conf, "good too\n"), spec=check)
+    assert not run.apply(run.plan()).failed
+    assert contents(tmp_path / "etc") == {"app.conf": "good too\n"}
+
+
+def test_a_file_that_replaces_a_readable_one_is_never_readable_with_the_new_content(tmp_path: Path) -> None:
+    conf = tmp_path / "secret.env"
+    conf.write_text("old\n")
+    spy = tmp_path / "seen"
+    # The check runs between staging and renaming: the moment at which a careless copy would be readable.
+    check = ["sh", "-c", f'stat -c %a "$1" >{spy}; stat -c %a {conf} >>{spy}', "spy", str(conf)]
+    run = one_host(tmp_path / "d", WRITE, owned(conf, "TOKEN=x\n", 0o600), spec=check)
+
+    assert not run.apply(run.plan()).failed
+
+    assert spy.read_text().split() == ["600", "644"]
+    assert conf.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_reaches_the_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKCTL_TEST_TOKEN", "hunter2-hunter2")
+    ref = SecretRef.parse("env:STACKCTL_TEST_TOKEN")
+    conf = tmp_path / "token.env"
+    run = one_host(tmp_path / "d", WRITE, owned(conf, f"TOKEN={ref.placeholder}\n", 0o600, ref))
+
+    plan = run.plan()
+    outcome = run.apply(plan)
+
+    assert conf.read_text() == "TOKEN=hunter2-hunter2\n"
+    assert "hunter2" not in plan_text(plan) + plan_json(plan) + repr(outcome)
+    assert run.plan().changes == 0
+
+
+def test_a_changed_secret_is_planned_without_being_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKCTL_TEST_ROTATED", "new-value")
+    ref = SecretRef.parse("env:STACKCTL_TEST_ROTATED")
+    conf = tmp_path / "token.env"
+    conf.write_text("TOKEN=old-value\n")
+    conf.chmod(0o600)
+    run = one_host(tmp_path / "d", WRITE, owned(conf, f"TOKEN={ref.placeholder}\n", 0o600, ref))
+
+    text = plan_text(run.plan())
+
+    assert "content differs, secret and not shown" in text
+    assert "-value" not in text
+
+
+def test_a_secret_that_is_missing_is_named(tmp_path: Path) -> None:
+    ref = SecretRef.parse("env:STACKCTL_TEST_ABSENT")
+    run = one_host(tmp_path / "d", WRITE, owned(tmp_path / "t", ref.placeholder, 0o600, ref))
+
+    finding = run.plan().findings[0]
+
+    assert finding.what == "secret env:STACKCTL_TEST_ABSENT: cannot be read: the variable is not set"
+    assert finding.hint == "export STACKCTL_TEST_ABSENT and run again"
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("theirs")
+    (tmp_path / "conf").symlink_to(tmp_path / "other")
+    run = one_host(tmp_path / "d", WRITE, owned(tmp_path / "conf", "ours\n"))
+
+    plan = run.plan()
+    run.apply(plan)
+
+    assert plan.hosts[0].changes[0].files[0].reason == "is a link, becomes a file"
+    assert not (tmp_path / "conf").is_symlink()
+    assert (tmp_path / "other").read_text() == "theirs"
+
+
+def test_what_a_killed_run_left_staged_is_cleared_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    left = tmp_path / "etc/.stackctl.0123456789"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    run = one_host(tmp_path / "d", WRITE, owned(tmp_path / "etc/conf", "whole\n"))
+
+    run.apply(run.plan())
+
+    assert contents(tmp_path / "etc") == {"conf": "whole\n"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n"),
+        (
+            "127.0.0.1 localhost\n",
+            "127.0.0.1 localhost\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n",
+        ),
+        (
+            "x\n# stackctl fleet: begin\nold\n# stackctl fleet: end\ny\n",
+            "x\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\ny\n",
+        ),
+    ],
+)
+def test_a_block_leaves_what_is_around_it(before: str, after: str) -> None:
+    assert with_block(before, "fleet", ["10.0.0.1 a"]) == after
+
+
+MERGE = "files.merge_json(name='configure', path=spec, values={'live-restore': True, 'features': {'cdi': True}})"
+
+
+def test_keys_that_are_not_ours_stay_in_a_merged_file(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text('{"dns": ["10.0.0.1"], "live-restore": false}')
+    path.chmod(0o600)
+    run = one_host(tmp_path / "d", MERGE, spec=str(path))
+
+    assert not run.apply(run.plan()).failed
+
+    assert json.loads(path.read_text()) == {"dns": ["10.0.0.1"], "live-restore": True, "features": {"cdi": True}}
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_merged_file_in_another_layout_with_the_same_values_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text('{"features":{"cdi":true},"live-restore":true,"x":1}')
+
+    assert one_host(tmp_path / "d", MERGE, spec=str(path)).plan().changes == 0
+
+
+def test_a_merged_file_that_is_not_json_is_a_finding_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text("{not json")
+    run = one_host(tmp_path / "d", MERGE, spec=str(path))
+
+    finding = run.apply(run.plan()).hosts[0].findings[0]
+
+    assert finding.where == "gpu1 · demo · configure"
+    assert "is not JSON" in finding.what
+    assert path.read_text() == "{not json"
