@@ -1,0 +1,150 @@
+"""Logging in over real SSH: who is trusted, and what is said when it does not work."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stackctl.core.connection import Connection
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.engine import ssh
+from stackctl.engine.batch import Command
+from stackctl.engine.channel import LostError
+from stackctl.engine.hostkeys import UnknownKeyError, trust
+from stackctl.engine.session import SshSession
+from tests.engine.sshd import Sshd, free_port, serving
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with serving(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_tester(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+
+def said(connection: Connection, script: str = "echo hello") -> str:
+    session = SshSession(connection)
+    try:
+        session.open()
+        return session.run([Command(script, 10)])[0].stdout
+    finally:
+        session.close()
+
+
+def refused(connection: Connection) -> Finding:
+    with pytest.raises(FindingsError) as error:
+        said(connection)
+    return error.value.findings[0]
+
+
+def test_a_known_host_is_talked_to(sshd: Sshd) -> None:
+    assert said(sshd.connection()) == "hello\n"
+
+
+def test_an_unknown_host_is_not_talked_to_until_its_key_is_trusted(sshd: Sshd, tmp_path: Path) -> None:
+    connection = sshd.connection(known_hosts=(str(tmp_path / "inventory/known_hosts"),))
+
+    with pytest.raises(UnknownKeyError) as error:
+        said(connection)
+    trust([error.value.new])
+
+    assert said(connection) == "hello\n"
+    assert (tmp_path / "inventory/known_hosts").read_text() == sshd.known_hosts_line
+
+
+def test_a_changed_host_key_is_refused_with_the_line_to_replace(sshd: Sshd, tmp_path: Path) -> None:
+    other = "AAAAC3NzaC1lZDI1NTE5AAAAIP7Q4UQUuZNCYpT2rKRrmuEeWeWGzBPRQVeZEPtWFP9r"
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{sshd.port} ssh-ed25519 {other}\n")
+
+    finding = refused(sshd.connection(known_hosts=(str(known),)))
+
+    assert "is not the one on record" in finding.what
+    assert finding.hint is not None
+    assert str(known) in finding.hint
+
+
+def test_a_pinned_key_is_trusted_and_no_other(sshd: Sshd, tmp_path: Path) -> None:
+    pin = " ".join(sshd.known_hosts_line.split()[1:])
+    wrong = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP7Q4UQUuZNCYpT2rKRrmuEeWeWGzBPRQVeZEPtWFP9r"
+
+    assert said(sshd.connection(known_hosts=(str(tmp_path / "none"),), host_keys=(pin,))) == "hello\n"
+    assert "`host_keys`" in str(refused(sshd.connection(host_keys=(wrong,))).hint)
+
+
+def test_the_operators_ssh_config_is_followed(sshd: Sshd, tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text(
+        f"Host gpu1.example\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.connection().user}\n"
+        f"  IdentityFile {sshd.folder}/user\n"
+    )
+
+    assert said(sshd.connection(address="gpu1.example", port=None, user=None, identity=None)) == "hello\n"
+
+
+def test_a_host_behind_a_jump_host_is_reached_through_it(sshd: Sshd) -> None:
+    connection = sshd.connection()
+    hop = f"{connection.user}@127.0.0.1:{sshd.port}"
+
+    assert said(sshd.connection(jump=(hop,))) == "hello\n"
+
+
+def test_a_key_the_host_does_not_accept_is_named_as_the_cause(sshd: Sshd, tmp_path: Path) -> None:
+    with serving(tmp_path / "other") as other:
+        finding = refused(sshd.connection(identity=str(other.folder / "user")))
+
+    assert finding.what.startswith(f"127.0.0.1 port {sshd.port} accepts none of your keys")
+
+
+def test_a_closed_port_is_an_unreachable_host(sshd: Sshd) -> None:
+    port = free_port()
+
+    assert refused(sshd.connection(port=port)) == Finding(
+        "gpu1",
+        f"127.0.0.1 port {port} cannot be reached: connection refused",
+        "check that the host is up and the address right; the other hosts go on",
+    )
+
+
+def test_a_server_that_never_speaks_does_not_hang_the_run(sshd: Sshd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        before = time.monotonic()
+        finding = refused(sshd.connection(port=silent.getsockname()[1], timeout=1))
+
+    assert time.monotonic() - before < 10
+    assert "port" in finding.what
+
+
+def test_a_missing_private_key_is_named(sshd: Sshd) -> None:
+    finding = refused(sshd.connection(identity="/nonexistent/key"))
+
+    assert finding.what == "the private key /nonexistent/key does not exist"
+
+
+def test_a_connection_that_breaks_in_the_middle_is_noticed_at_once(sshd: Sshd) -> None:
+    session = SshSession(sshd.connection())
+    session.open()
+    before = time.monotonic()
+
+    # The shell ends its own server side of the connection, as a dying host would.
+    with pytest.raises(LostError):
+        session.run([Command("kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $PPID)); sleep 30", 60)])
+
+    assert time.monotonic() - before < 20
+    session.close()
+
+
+def test_small_exchanges_are_not_held_back_by_nagle(sshd: Sshd) -> None:
+    clients = ssh.connect(sshd.connection())
+    transport = clients[0].get_transport()
+
+    assert transport is not None
+    assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    clients[0].close()
