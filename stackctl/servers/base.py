@@ -52,11 +52,12 @@ class HubWeights(Model):
 
 
 def _kind_of_weights(value: Any) -> str:
-    return "hub" if isinstance(value, dict) and {"repo", "revision"} & set(value) else "local"
+    return "<hub>" if isinstance(value, dict) and {"repo", "revision"} & set(value) else "<local>"
 
 
 Weights = Annotated[
-    Annotated[LocalWeights, Tag("local")] | Annotated[HubWeights, Tag("hub")], Discriminator(_kind_of_weights)
+    Annotated[LocalWeights, Tag("<local>")] | Annotated[HubWeights, Tag("<hub>")],
+    Discriminator(_kind_of_weights),
 ]
 
 
@@ -68,11 +69,11 @@ class NamedSecret(Model):
 
 
 def _kind_of_value(value: Any) -> str:
-    return "secret" if isinstance(value, dict | NamedSecret) else "text"
+    return "<secret>" if isinstance(value, dict | NamedSecret) else "<text>"
 
 
 EnvironmentValue = Annotated[
-    Annotated[TextOrNumber, Tag("text")] | Annotated[NamedSecret, Tag("secret")],
+    Annotated[TextOrNumber, Tag("<text>")] | Annotated[NamedSecret, Tag("<secret>")],
     Discriminator(_kind_of_value),
 ]
 
@@ -182,6 +183,11 @@ class Server(Model):
     @abstractmethod
     def devices_needed(self) -> int | None:
         """How many devices one replica runs on; None: as many as the placement gives."""
+
+    @property
+    def memory_share(self) -> float | None:
+        """Share of each GPU's memory it takes; None: it does not say."""
+        return None
 
     @abstractmethod
     def endpoint(self) -> Endpoint:

@@ -9,6 +9,7 @@ from stackctl.core.form import Form
 from stackctl.servers.base import Endpoint, HubWeights, Launch, Server, Weights, arguments_without_secrets
 
 PORT = 8000
+_DEFAULT_SHARE = 0.92
 _OWN_FLAGS = {
     "--host": "the placement's host",
     "--port": "`port` of the placement",
@@ -88,6 +89,11 @@ class Vllm(Server):
     def devices_needed(self) -> int:
         """One for each part of the model."""
         return self.tensor_parallel
+
+    @property
+    def memory_share(self) -> float | None:
+        """Nothing known where the cache's size is given instead."""
+        return None if self.kv_cache_memory else self.gpu_memory_utilization or _DEFAULT_SHARE
 
     def endpoint(self) -> Endpoint:
         """The OpenAI server's own paths."""

@@ -1,0 +1,1 @@
+"""What a person writes, in types; a field's docstring is its manual."""

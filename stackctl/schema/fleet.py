@@ -1,0 +1,66 @@
+"""An environment as a whole: what was written, typed and checked."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from stackctl.core.form import Form, HostName, ImageName, ModelName, SecretName
+from stackctl.core.model import Model
+from stackctl.schema.gateway import Gateway
+from stackctl.schema.host import Host, Profile
+from stackctl.schema.lab import Lab
+from stackctl.schema.network import Network
+from stackctl.schema.secret import Secret
+from stackctl.schema.serving import Placement
+from stackctl.servers import ModelServer
+
+EnvironmentName = Annotated[
+    str, Form(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", "24 lower-case letters, digits and hyphens at most")
+]
+ProfileName = Annotated[str, Form(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "lower-case letters, digits and hyphens")]
+Digest = Annotated[str, Form(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")]
+
+
+class Environment(Model):
+    """One file of `inventory/`: hosts, and which models of the catalogue run on them."""
+
+    environment: EnvironmentName
+    """Name of the environment, the same as the file's."""
+    hosts: Annotated[Mapping[HostName, Host], Field(min_length=1)]
+    """Machines by name."""
+    profiles: Mapping[ProfileName, Profile] = Field(default_factory=dict)
+    """Settings that like hosts share, by name; a host takes one with `profile`."""
+    placements: Mapping[ModelName, tuple[Placement, ...]] = Field(default_factory=dict)
+    """Replicas by model of the catalogue."""
+    network: Network = Network()
+    """Names that hold on every host."""
+    gateway: Gateway = Gateway()
+    """The stable URLs, on every host with the role `gateway`."""
+    secrets: Mapping[SecretName, Secret] = Field(default_factory=dict)
+    """Where this environment's secrets are found, by the names that the catalogue uses."""
+    lab: Lab | None = None
+    """Makes the environment a lab of virtual hosts on this machine."""
+
+
+class Fleet(Environment):
+    """An environment together with the catalogue and the pinned images: all that is wanted, in one value."""
+
+    models: Mapping[ModelName, ModelServer] = Field(default_factory=dict)
+    """The catalogue."""
+    digests: Mapping[ImageName, Digest] = Field(default_factory=dict)
+    """Digests by image, from `inventory/images.lock`."""
+
+    def on(self, host: str) -> Iterator[tuple[str, Placement]]:
+        """Models placed on a host, with their placements; in name order, so that output is stable."""
+        for model, placements in sorted(self.placements.items()):
+            yield from ((model, placement) for placement in placements if placement.host == host)
+
+    def with_role(self, role: str) -> tuple[str, ...]:
+        """Names of the hosts with a role, in order."""
+        return tuple(sorted(name for name, host in self.hosts.items() if role in host.roles))
+
+    def pinned(self, image: str) -> str:
+        """An image as hosts pull it: by digest where `images.lock` has one."""
+        digest = self.digests.get(image)
+        return image if digest is None else f"{image.rpartition(':')[0]}@{digest}"

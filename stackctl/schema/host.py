@@ -1,0 +1,53 @@
+"""A host, and what like hosts can share."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from stackctl.core.form import AbsolutePath
+from stackctl.core.model import Model
+from stackctl.schema.docker import Docker
+from stackctl.schema.gpu import Gpu, GpuName
+from stackctl.schema.ssh import Ssh
+from stackctl.schema.system import System
+from stackctl.servers.base import once_each
+
+Role = Literal["gateway", "models"]
+OperatingSystem = Literal["debian-13", "debian-12", "ubuntu-24.04", "ubuntu-22.04"]
+
+
+class Profile(Model):
+    """Settings for all hosts that name this profile.
+
+    A host's own value wins; within `ssh`, `system` and `docker` it wins setting by setting, and a list or
+    mapping inside those is replaced as a whole.
+    """
+
+    os: OperatingSystem = "debian-13"
+    """System the host runs; `apply` refuses a host that runs another."""
+    roles: Annotated[tuple[Role, ...], AfterValidator(once_each)] = ()
+    """`models`: carries the models placed on it; `gateway`: the stable URLs in front of all models.
+
+    Keep `models` on a host when you take its last placement away, so that `apply` removes the container.
+    """
+    weights: AbsolutePath = "/srv/weights"
+    """Directory of the models' weights, on the disk that has the room."""
+    ssh: Ssh = Ssh()
+    """The way in."""
+    system: System = System()
+    """The machine itself."""
+    docker: Docker = Docker()
+    """The container engine."""
+
+
+class Host(Profile):
+    """One machine."""
+
+    address: IPv4Address
+    """Address in the hosts' own network: models and gateways listen on it, other hosts reach it there."""
+    profile: str | None = None
+    """Name of one of `profiles`, for the settings it shares with its like."""
+    gpus: Mapping[GpuName, Gpu] = Field(default_factory=dict)
+    """GPUs for models, by a short name of your choice."""

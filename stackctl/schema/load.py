@@ -1,0 +1,174 @@
+"""From the files of a project to a fleet, with every problem found at once."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.schema import checks
+from stackctl.schema.fleet import Fleet
+from stackctl.schema.outline import Outline
+from stackctl.schema.problem import Problem
+from stackctl.schema.profiles import with_profiles
+from stackctl.schema.prune import without
+from stackctl.schema.source import Key, Written, dotted, read
+from stackctl.schema.wording import finding, similar
+
+CATALOGUE = "models.yaml"
+LOCK = "images.lock"
+Check = Callable[[Fleet], Iterable[Problem]]
+
+_LARGEST = 16 * 1024 * 1024
+
+
+def environments(project: Path) -> tuple[str, ...]:
+    """Names of the project's environments: the YAML files of `inventory/`, the catalogue apart."""
+    files = (project / "inventory").glob("*.yaml")
+    return tuple(sorted(file.stem for file in files if file.name != CATALOGUE))
+
+
+def load(project: Path, environment: str, more: Iterable[Check] = ()) -> Fleet:
+    """Read one environment with the catalogue; FindingsError carries all that is wrong with them.
+
+    `more` are checks that only higher layers can make; warnings are left out, `load_with_warnings` has them.
+    """
+    return load_with_warnings(project, environment, more)[0]
+
+
+def load_with_warnings(
+    project: Path, environment: str, more: Iterable[Check] = ()
+) -> tuple[Fleet, tuple[Finding, ...]]:
+    """Like `load`, with the findings that do not stand in the way."""
+    tree, findings = _written(project, environment)
+    tree, unknown = with_profiles(tree)
+    findings += unknown
+    fleet, wrong, cause = _validated(tree)
+    findings += wrong
+    if fleet is not None:
+        judges = (checks.check, *more)
+        problems = [problem for judge in judges for problem in judge(fleet)]
+        if cause is not None:  # what is said of a whole section may be due to the entries left out of it
+            problems = [problem for problem in problems if len(problem.key) > 1]
+        findings += [_placed(problem, tree) for problem in problems]
+    unique = tuple(sorted(set(findings), key=_order))
+    if fleet is None or cause is not None or any(item.severity == "error" for item in unique):
+        raise FindingsError(*unique) from cause
+    return fleet, unique
+
+
+def _written(project: Path, environment: str) -> tuple[Written, list[Finding]]:
+    """All files as one tree, shaped like a Fleet."""
+    known = environments(project)
+    if environment not in known:
+        where = f"inventory/{environment}.yaml"
+        what = f"there is no environment `{environment}`"
+        raise FindingsError(Finding(where, what, similar(environment, known, "write inventory/NAME.yaml")))
+    findings: list[Finding] = []
+    trees = [_read(project, name, findings) for name in (f"{environment}.yaml", CATALOGUE, LOCK)]
+    if findings:
+        raise FindingsError(*findings)
+    root, catalogue = ({} if tree is None else tree.entries for tree in trees[:2])
+    findings += [_misplaced(root[name]) for name in ("models", "digests") if name in root]
+    findings += [_not_a_catalogue(item) for name, item in catalogue.items() if name != "models"]
+    named = root.get("environment")
+    if named is not None and named.value != environment:
+        what = "`environment` is not the name of the file"
+        findings.append(Finding(named.where, what, f"write `environment: {environment}`, or rename the file"))
+    entries = {name: item for name, item in root.items() if name not in ("models", "digests")}
+    entries |= {name: item for name, item in catalogue.items() if name == "models"}
+    if trees[2] is not None:
+        entries["digests"] = trees[2]
+    return Written(entries, f"inventory/{environment}.yaml", 1, ()), findings
+
+
+def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
+    file = f"inventory/{name}"
+    try:
+        data = (project / file).read_bytes()
+        if len(data) > _LARGEST:
+            findings.append(
+                Finding(file, f"is larger than {_LARGEST >> 20} MiB", "split it into environments")
+            )
+            return None
+        return read(data.decode("utf-8-sig"), file)
+    except FileNotFoundError:
+        if name != LOCK:
+            findings.append(
+                Finding(file, "there is no such file", "write it; `models: {}` is an empty catalogue")
+            )
+    except OSError as error:
+        findings.append(Finding(file, f"cannot be read: {error.strerror}", "check what it is and its mode"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        findings.append(Finding(f"{file}:{line}", "is not UTF-8 text", "save the file as UTF-8"))
+    except FindingsError as error:
+        findings.extend(error.findings)
+    return None
+
+
+def _misplaced(item: Written) -> Finding:
+    home = CATALOGUE if item.key == ("models",) else LOCK
+    return Finding(
+        item.where,
+        f"{dotted(item.key)} is not part of an environment",
+        f"move it to inventory/{home}, which all environments share",
+    )
+
+
+def _not_a_catalogue(item: Written) -> Finding:
+    what = f"{dotted(item.key)} is not a setting of the catalogue"
+    return Finding(item.where, what, similar(str(item.key[-1]), ["models"]))
+
+
+def _validated(tree: Written) -> tuple[Fleet | None, list[Finding], ValidationError | None]:
+    """The fleet, or in spite of errors a fleet of what is right, for the checks; and the errors."""
+    try:
+        return _fleet(tree), [], None
+    except ValidationError as error:
+        outline = Outline(Fleet.model_json_schema())
+        errors = error.errors(include_url=False, include_input=False)
+        places = [tuple(item["loc"]) for item in errors]
+        # A list with a wrong entry is reported as too short as well.
+        real = [
+            item
+            for item in errors
+            if item["type"] != "too_short"
+            or not any(place[: len(item["loc"])] == item["loc"] != place for place in places)
+        ]
+        findings = [finding(item, tree, outline) for item in real]
+        try:
+            return _fleet(without(tree, [_key(item["loc"], tree) for item in errors])), findings, error
+        except ValidationError:
+            return None, findings, error
+
+
+def _fleet(tree: Written) -> Fleet:
+    # JSON is where pydantic's strict mode still takes text for an address and a list for a tuple.
+    return Fleet.model_validate_json(json.dumps(tree.plain))
+
+
+def _key(location: tuple[int | str, ...], tree: Written) -> Key:
+    """Way through the tree to what an error is about, without pydantic's own steps."""
+    key: Key = ()
+    found = tree
+    for step in location:
+        inner = found.get(step)
+        if inner is not None:
+            found, key = inner, (*key, step)
+    return key
+
+
+def _order(item: Finding) -> tuple[str, int, Finding]:
+    file, _, line = item.where.rpartition(":")
+    return (file, int(line), item) if file and line.isdecimal() else (item.where, 0, item)
+
+
+def _placed(problem: Problem, tree: Written) -> Finding:
+    written = tree.nearest(problem.key)
+    what = problem.what
+    if written.key != problem.key and len(written.key) == len(problem.key):
+        what = what.replace(dotted(problem.key), dotted(written.key))
+    return replace(Finding(written.where, what, problem.hint), severity=problem.severity)

@@ -1,0 +1,169 @@
+"""Pydantic's errors in the words of people who write inventories."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from stackctl.core.finding import Finding
+from stackctl.schema.outline import Outline
+from stackctl.schema.source import Written, dotted
+from stackctl.servers.base import smells_of_secret
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "bool_type": "`true` or `false`",
+    "string_type": "text",
+    "dict_type": "a mapping of `name: value` lines",
+    "mapping_type": "a mapping of `name: value` lines",
+    "model_type": "a mapping of `name: value` lines",
+    "model_attributes_type": "a mapping of `name: value` lines",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "ip_v4_address": "an IPv4 address, four numbers such as 10.0.0.11",
+    "value_error": "an IPv4 address, four numbers such as 10.0.0.11",  # ipaddress raises it, nothing else does
+    "ip_v4_network": "an IPv4 network such as 10.0.0.0/24",
+}
+_SENTENCES = {
+    "secret_in_clear": (
+        "{key} takes a reference to a secret, not the secret",
+        "write {instead}; replace a secret that was ever saved here in clear",
+    ),
+    "own_flag": ("{key} cannot be {shown}", "{setting} decides that"),
+    "twice": ("{key} lists {shown} again", "keep one of them"),
+    "form": ("{key} cannot be {shown}", "write {wording}"),
+    "too_short": ("{key} is empty", "write at least {min_length}"),
+    "greater_than_equal": ("{key} cannot be {shown}", "write at least {ge}"),
+    "greater_than": ("{key} cannot be {shown}", "write more than {gt}"),
+    "less_than_equal": ("{key} cannot be {shown}", "write at most {le}"),
+    "less_than": ("{key} cannot be {shown}", "write less than {lt}"),
+}
+_KINDS = {
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    dict: "a mapping",
+    list: "a list",
+}
+_LONGEST_SHOWN = 60
+
+
+def similar(name: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
+    """A hint that offers the nearest of `names`, or lists them when none is near."""
+    listed = sorted(set(names))
+    near = difflib.get_close_matches(name, listed, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    if not listed:
+        return otherwise
+    return f"there {'is' if len(listed) == 1 else 'are'} {', '.join(f'`{item}`' for item in listed)}"
+
+
+def finding(error: ErrorDetails, tree: Written, outline: Outline) -> Finding:
+    """One of pydantic's errors as a finding at the place where its cause was written."""
+    written, missing, of_key = _place(error, tree)
+    if error["type"] == "missing":
+        return _missing(written, missing, outline)
+    if error["type"] == "extra_forbidden":
+        return _unknown(written, tree, outline)
+    if error["type"].startswith("union_tag"):
+        return _untagged(error, written, outline)
+    what, hint = _judgement(error, written, of_key=of_key)
+    return Finding(written.where, what, hint)
+
+
+def _place(error: ErrorDetails, tree: Written) -> tuple[Written, str, bool]:
+    """Where an error is, the name of what is missing there, and whether it is about the name itself."""
+    found = tree
+    missing = ""
+    of_key = False
+    for step in (*error["loc"], *error.get("ctx", {}).get("at", ())):
+        inner = found.get(step)
+        of_key = step == "[key]"
+        missing = str(step)
+        if inner is not None and not missing.startswith("<"):
+            found = inner
+    return found, missing, of_key
+
+
+def _missing(parent: Written, name: str, outline: Outline) -> Finding:
+    key = (*parent.key, name)
+    manual = outline.manual(key)
+    return Finding(
+        parent.where, f"{dotted(key)} is missing", f"add `{name}: ...`" + (f": {manual}" if manual else "")
+    )
+
+
+def _unknown(written: Written, tree: Written, outline: Outline) -> Finding:
+    *parent, name = written.key
+    what = f"{dotted(written.key)} is not a setting"
+    if name == "<<":
+        return Finding(
+            written.where,
+            what,
+            "merge keys are not part of YAML 1.2; write a profile and name it with `profile`",
+        )
+    server = tree.nearest((*parent, "server"))
+    kind = str(server.value) if server.key == (*parent, "server") else None
+    return Finding(written.where, what, similar(str(name), outline.names(tuple(parent), kind)))
+
+
+def _untagged(error: ErrorDetails, written: Written, outline: Outline) -> Finding:
+    """A mapping of several kinds whose deciding setting is missing or of no known kind."""
+    name = error["ctx"]["discriminator"].strip("'")
+    chosen = written.get(name)
+    if chosen is None:
+        return _missing(written, name, outline)
+    kinds = re.findall(r"'([^']*)'", error["ctx"]["expected_tags"])
+    what = f"{dotted(chosen.key)} cannot be {_shown(chosen)}"
+    return Finding(chosen.where, what, similar(str(chosen.value), kinds))
+
+
+def _judgement(error: ErrorDetails, written: Written, *, of_key: bool) -> tuple[str, str | None]:
+    """What is wrong with a value or, where the error is `of_key`, with a name; and the way out."""
+    kind = error["type"]
+    key, shown = dotted(written.key), _shown(written)
+    context: dict[str, Any] = error.get("ctx", {})
+    if of_key:
+        return f"{key} has a name that does not fit", f"write {context.get('wording', 'text')}"
+    if kind in _SENTENCES:
+        what, hint = _SENTENCES[kind]
+        words = {**context, "key": key, "shown": shown}
+        return what.format(**words), hint.format(**words)
+    if written.value is None:
+        return f"{key} has no value", "give it one, or take the line out"
+    if kind == "literal_error":
+        choice = re.findall(r"'([^']*)'", context["expected"])
+        return f"{key} cannot be {shown}", similar(str(written.value), choice)
+    return _wrong_type(kind, written, shown)
+
+
+def _wrong_type(kind: str, written: Written, shown: str) -> tuple[str, str | None]:
+    key, value = dotted(written.key), written.value
+    if kind in ("int_type", "float_type") and isinstance(value, str) and value.isdecimal():
+        return f"{key} is text, {shown}", "write the number without quotes"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"{key} is {_kind(written)}, {shown}", "write it in quotes to make it text"
+    wanted = _WANTED.get(kind)
+    return f"{key} cannot be {shown}", wanted and f"write {wanted}"
+
+
+def _kind(written: Written) -> str:
+    return _KINDS.get(type(written.value), "nothing")
+
+
+def _shown(written: Written) -> str:
+    """The value as it was written, short; never one that may be a secret."""
+    if any(isinstance(step, str) and smells_of_secret(step) for step in written.key):
+        return "the value it has"
+    if isinstance(written.value, dict | list):
+        return _kind(written)
+    text = written.value if isinstance(written.value, str) else json.dumps(written.value)
+    return f"`{text[:_LONGEST_SHOWN]}…`" if len(text) > _LONGEST_SHOWN else f"`{text}`"
