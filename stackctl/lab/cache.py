@@ -21,8 +21,7 @@ def key_of(recipe: Any) -> str:
 def made(kind: str, key: str, make: Callable[[Path], None], *, cache: Path = CACHE) -> Path:
     """The directory of what `make` makes, from the cache where it has been made before.
 
-    `make` gets an empty directory to fill. Whoever else wants the same thing waits; what a crash left behind
-    is thrown away by the next.
+    `make` gets an empty directory to fill. Whoever else wants the same thing waits.
     """
     place = cache / kind / key
     if place.is_dir():
@@ -39,16 +38,26 @@ def made(kind: str, key: str, make: Callable[[Path], None], *, cache: Path = CAC
 
 
 @contextlib.contextmanager
-def locked(name: str, *, cache: Path = CACHE) -> Iterator[None]:
-    """Hold a lock that every lab on this machine respects and that dies with its holder."""
+def locked(name: str, *, cache: Path = CACHE, wait: bool = True) -> Iterator[None]:
+    """Hold a lock that every lab on this machine respects and that dies with its holder.
+
+    BlockingIOError where another has it and we do not wait.
+    """
     locks = cache / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
+
+
+def sweep(cache: Path = CACHE) -> None:
+    """Remove what crashes left half made, which is what nobody holds the lock of."""
+    for partial in sorted((cache / "partial").glob("*")):
+        with contextlib.suppress(BlockingIOError), locked(partial.name, cache=cache, wait=False):
+            remove_tree(partial)
 
 
 def remove_tree(directory: Path) -> None:

@@ -10,6 +10,7 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.lab.images.recipe import recipes
 from stackctl.lab.mirror import KEYRING
 from stackctl.lab.spec import CACHE, STATE, LabSpec
+from stackctl.lab.wheels import uv
 
 _GB = 10**9
 
@@ -122,7 +123,7 @@ def _keyring() -> Iterable[Finding]:
 
 
 def _uv(spec: LabSpec) -> Iterable[Finding]:
-    if any(recipe.root.wheels for recipe in recipes(spec.images)) and shutil.which("uv") is None:
+    if any(recipe.root.wheels for recipe in recipes(spec.images)) and uv() is None:
         yield Finding(
             "lab", "`uv` not found on this machine, which installs PyPI packages", "run `pip install uv`"
         )

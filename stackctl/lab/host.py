@@ -72,10 +72,11 @@ def answers(spec: LabSpec, host: LabHost) -> bool:
 
 def place_weights(spec: LabSpec, host: LabHost, weights: Path, name: str) -> None:
     """Copy a model's files to where the host looks for its weights."""
-    place = spec.home(host.name) / "root/srv/weights" / name
+    place = spec.home(host.name) / "root" / host.weights.lstrip("/") / name
     if not place.exists():
         fresh = place.with_name(f".{name}.new")
         cache.remove_tree(fresh)
+        place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(weights, fresh)
         fresh.rename(place)
 

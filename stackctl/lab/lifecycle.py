@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,28 +23,28 @@ def up(spec: LabSpec, progress: Progress) -> None:
     check(spec)
     with only_one(spec.name):
         mirror = read_mirror()
+        cache.sweep()
         progress("network")
         network.raise_network(spec)
         keys.make_keys(spec)
         progress("packages, names and image registry")
         internet.start(spec)
         registry.start(spec)
-        with ThreadPoolExecutor(max(4, len(spec.hosts))) as pool:
+        with ThreadPoolExecutor(2 * len(spec.hosts) + len(spec.images)) as pool:
             images = [pool.submit(_offer, spec, recipe, mirror, progress) for recipe in recipes(spec.images)]
             bases = {suite: pool.submit(base.base_of, suite, mirror) for suite in _suites(spec)}
             hosts = [
-                pool.submit(_raise_host, spec, each, bases[each.suite].result(), mirror, progress)
+                pool.submit(_raise_host, spec, each, bases[each.suite], mirror, progress)
                 for each in spec.hosts
             ]
-            for done in (*images, *hosts):
-                done.result()
+        _collect([*images, *hosts])
         for recipe in recipes(spec.images):
             _place_weights(spec, recipe, mirror, progress)
 
 
 def down(lab: str) -> None:
     """Remove the lab: its processes, mounts, namespaces and files."""
-    spec = LabSpec(lab, ())
+    spec = LabSpec.of(lab, {})
     with only_one(lab):
         kernel.kill_all(lab)
         kernel.unmount_below(spec.state)
@@ -63,8 +63,20 @@ def prune() -> None:
     cache.remove_tree(CACHE)
 
 
-def _raise_host(spec: LabSpec, each: LabHost, root: Path, mirror: Mirror, progress: Progress) -> None:
-    host.prepare(spec, each, root, mirror)
+def _collect(done: list[Future[None]]) -> None:
+    """Raise the findings of all that failed, each once: two hosts that wait for one base fail alike."""
+    errors = []
+    for future in done:
+        try:
+            future.result()
+        except FindingsError as error:
+            errors.append(error)
+    if errors:
+        raise FindingsError(*dict.fromkeys(finding for error in errors for finding in error.findings))
+
+
+def _raise_host(spec: LabSpec, each: LabHost, root: Future[Path], mirror: Mirror, progress: Progress) -> None:
+    host.prepare(spec, each, root.result(), mirror)
     host.boot(spec, each)
     host.wait_until_up(spec, each)
     progress(f"{each.name} answers at {each.address}")

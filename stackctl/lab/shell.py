@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from stackctl.core.finding import Finding, FindingsError
 
@@ -70,6 +72,14 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
             cwd="/",
             env={**os.environ, **(env or {})},
         )
+
+
+def become(argv: Sequence[str | Path]) -> NoReturn:
+    """Turn this process into another, which has the terminal, its signals and the exit status to itself."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    words = [str(word) for word in argv]
+    os.execvp(words[0], words)  # noqa: S606
 
 
 _CONFINEMENT = (

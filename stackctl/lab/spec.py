@@ -38,6 +38,8 @@ class LabHost:
     name: str
     address: IPv4Address
     suite: str = "trixie"
+    weights: str = "/srv/weights"
+    """Directory in which the host looks for weights."""
 
     @property
     def number(self) -> int:
@@ -92,9 +94,10 @@ class LabSpec:
         addresses: Mapping[str, str],
         *,
         systems: Mapping[str, str] | None = None,
+        weights: Mapping[str, str] | None = None,
         images: tuple[str, ...] = EVERYDAY_IMAGES,
     ) -> Self:
-        """A lab from plain values: host addresses and operating systems by host name.
+        """A lab from plain values: host addresses, operating systems and weights directories by host name.
 
         FindingsError tells every host that cannot be.
         """
@@ -109,8 +112,14 @@ class LabSpec:
         ]
         if problems:
             raise FindingsError(*problems)
+        places = weights or {}
         hosts = tuple(
-            LabHost(host, IPv4Address(address), SUITES[systems.get(host, "debian-13")])
+            LabHost(
+                host,
+                IPv4Address(address),
+                SUITES[systems.get(host, "debian-13")],
+                places.get(host, LabHost.weights),
+            )
             for host, address in addresses.items()
         )
         return cls(name, hosts, tuple(dict.fromkeys(images)))

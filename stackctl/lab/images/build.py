@@ -5,10 +5,11 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-from stackctl.lab import base, cache
+from stackctl.core.finding import FindingsError
+from stackctl.lab import base, cache, wheels
 from stackctl.lab.images.layer import Layer, layer_of_files, layer_of_tree
 from stackctl.lab.images.manifest import configuration, manifest
-from stackctl.lab.images.recipe import Recipe, Root
+from stackctl.lab.images.recipe import Attempt, Recipe, Root
 from stackctl.lab.mirror import Mirror
 from stackctl.lab.registry import Registry
 from stackctl.lab.shell import confined, run
@@ -46,7 +47,7 @@ def root_layer(root: Root, mirror: Mirror, progress: Callable[[str], None]) -> P
             place, root.suite, root.packages, mirror, [f"--dpkgopt={rule}" for rule in base.SLIM]
         )
         if root.wheels:
-            _install_wheels(root, tree)
+            _install_wheels(root, tree, progress)
             _make_weights(tree, place / "weights")
         layer_of_tree(tree, place / _LAYER).save(place / _ABOUT)
         cache.remove_tree(tree)
@@ -61,21 +62,37 @@ def weights_of(recipe: Recipe, mirror: Mirror, progress: Callable[[str], None]) 
     return root_layer(recipe.root, mirror, progress) / "weights" / recipe.weights
 
 
-def _install_wheels(root: Root, tree: Path) -> None:
-    target, overrides = tree / _WHEELS, tree.with_name("overrides.txt")
-    overrides.write_text("".join(f"{name}; python_version < '3'\n" for name in root.without))
-    argv: list[str | Path] = [
-        "uv", "pip", "install", f"--target={target}", "--python-version=3.11", "--link-mode=copy",
-        f"--overrides={overrides}", "--index-strategy=unsafe-best-match", *root.wheels,
-    ]  # fmt: skip
-    hint = "see whether `uv pip install` reaches PyPI on this machine"
-    run(confined(argv), where=f"installing {', '.join(root.wheels)}", hint=hint)
-    overrides.unlink()
+def _install_wheels(root: Root, tree: Path, progress: Callable[[str], None]) -> None:
+    target = tree / _WHEELS
+    for number, attempt in enumerate(root.attempts):
+        cache.remove_tree(target)
+        try:
+            _install(root, target, attempt)
+            break
+        except FindingsError as error:
+            if number + 1 == len(root.attempts):
+                raise
+            progress(f"trying elsewhere, as {error.findings[0].what}")
     if root.alias:
         name, version = root.alias
         about = target / f"{name}-{version}.dist-info/METADATA"
         about.parent.mkdir()
         about.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+def _install(root: Root, target: Path, attempt: Attempt) -> None:
+    overrides = target.parents[2] / "overrides.txt"
+    lines = [f"{name}; python_version < '3'" for name in root.without]
+    overrides.write_text("\n".join([*lines, *attempt.overrides]) + "\n")
+    argv: list[str | Path] = [
+        wheels.uv() or "uv", "pip", "install", f"--target={target}",
+        "--python-version=3.11", "--link-mode=copy",
+        f"--overrides={overrides}", "--index-strategy=unsafe-best-match", *wheels.source_flags(),
+        *(f"--index={index}" for index in attempt.indexes), *root.wheels,
+    ]  # fmt: skip
+    hint = "see whether `uv pip install` reaches a Python package index on this machine"
+    run(confined(argv), where=f"installing {', '.join(root.wheels)}", hint=hint)
+    overrides.unlink()
 
 
 def _make_weights(tree: Path, weights: Path) -> None:

