@@ -87,4 +87,6 @@ def _refusal(spec: GatewaySpec, response: HTTPResponse) -> Finding:
     except (ValueError, KeyError, TypeError):
         text = text[:200]
     where = f"http://{spec.address}:{spec.port}/v1/chat/completions"
-    return Finding(where, f"status {response.status}: {text}", "see the gateway's `/v1/models` for what it serves")
+    return Finding(
+        where, f"status {response.status}: {text}", "see the gateway's `/v1/models` for what it serves"
+    )

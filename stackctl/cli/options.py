@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of inventory/ENV.yaml.", show_default=False)]
+Environment = Annotated[
+    str, typer.Argument(metavar="ENV", help="Name of inventory/ENV.yaml.", show_default=False)
+]
 Limit = Annotated[str | None, typer.Option("--limit", metavar="HOST,...", help="Only these hosts.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 AcceptKeys = Annotated[

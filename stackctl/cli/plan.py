@@ -28,5 +28,3 @@ def plan(
         raise typer.Exit(1)
     if exit_code and planned.changes:
         raise typer.Exit(3)
-
-

@@ -39,7 +39,9 @@ class Progress:
                 print(line(event, self.width), file=sys.stderr, flush=True)
             return
         if self.live is None:
-            self.live = Live(get_renderable=self._table, console=self.console, transient=True, refresh_per_second=4)
+            self.live = Live(
+                get_renderable=self._table, console=self.console, transient=True, refresh_per_second=4
+            )
             self.live.start()
         if event.kind in {"done", "failed"}:
             self.console.print(line(event, self.width), highlight=False, markup=False)

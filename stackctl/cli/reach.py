@@ -50,7 +50,11 @@ def limited(all_jobs: Sequence[Job], limit: str | None, environment: str) -> tup
     if unknown or not wanted:
         raise FindingsError(
             *(
-                Finding("--limit", f"`{name}` is not a host of {environment}", f"there are: {', '.join(sorted(known))}")
+                Finding(
+                    "--limit",
+                    f"`{name}` is not a host of {environment}",
+                    f"there are: {', '.join(sorted(known))}",
+                )
                 for name in unknown or [limit]
             )
         )

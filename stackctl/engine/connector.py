@@ -25,7 +25,7 @@ class FactFailedError(BaseException):
         self.answer = answer
 
 
-class Known(BaseConnector):  # type: ignore[misc]
+class Known(BaseConnector):
     """Never talks to a host: answers facts from earlier rounds, and notes those to fetch in the next."""
 
     def __init__(self, state: Any, host: Any) -> None:
@@ -39,7 +39,11 @@ class Known(BaseConnector):  # type: ignore[misc]
         yield name, {}, []
 
     def run_shell_command(
-        self, command: StringCommand | str, print_output: bool, print_input: bool, **arguments: Any  # noqa: ARG002
+        self,
+        command: StringCommand | str,
+        print_output: bool,  # noqa: ARG002 - pyinfra's signature
+        print_input: bool,  # noqa: ARG002 - pyinfra's signature
+        **arguments: Any,
     ) -> tuple[bool, CommandOutput]:
         """Answer a fact or note it."""
         wanted = shell_command(self.state, self.host, command, arguments, _FACT_SECONDS)
@@ -81,7 +85,11 @@ def shell_command(
         command = StringCommand(command)
     if isinstance(command, Step):
         return Command(command.get_raw_value(), command.seconds)
-    wrapping = {key: arguments[key] for key in ("_env", "_chdir", "_su_user", "_shell_executable") if arguments.get(key)}
+    wrapping = {
+        key: arguments[key]
+        for key in ("_env", "_chdir", "_su_user", "_shell_executable")
+        if arguments.get(key)
+    }
     if wrapping.get("_shell_executable") == "sh":
         wrapping.pop("_shell_executable")
     limit = int(arguments.get("_timeout") or seconds)

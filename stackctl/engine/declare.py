@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from pyinfra.api import Config, Inventory, State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.engine.connector import Known
 from stackctl.core.job import Job
+from stackctl.engine.connector import Known
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def declare(job: Job, find_deploy: Callable[[str], Path], connector: type[Any] =
             deploy = _deploy(find_deploy(part.capability), part.capability)
             start = len(target.op_hash_order)
             _call(job.host, part.capability, deploy, part.spec, part.files)
-            operations += [_operation(state, target, part.capability, key) for key in target.op_hash_order[start:]]
+            operations += [
+                _operation(state, target, part.capability, key) for key in target.op_hash_order[start:]
+            ]
     return Declared(job.host, state, target, tuple(operations))
 
 
@@ -118,5 +120,11 @@ def _deploy(path: Path, capability: str) -> Callable[..., Any]:
         _modules[path] = module
     function = getattr(_modules[path], capability, None)
     if not callable(function):
-        raise FindingsError(Finding(str(path), f"has no function `{capability}`", f"write `@deploy` `def {capability}(spec, files)`"))
-    return function
+        raise FindingsError(
+            Finding(
+                str(path),
+                f"has no function `{capability}`",
+                f"write `@deploy` `def {capability}(spec, files)`",
+            )
+        )
+    return cast("Callable[..., Any]", function)

@@ -21,7 +21,9 @@ class Cause:
 
 CAUSES = (
     Cause(
-        re.compile(r"No space left on device|You don't have enough free space|disk quota exceeded", re.IGNORECASE),
+        re.compile(
+            r"No space left on device|You don't have enough free space|disk quota exceeded", re.IGNORECASE
+        ),
         "the disk is full",
         "free some space (`df -h`, `docker system df`) and apply again; nothing is half-written",
     ),
@@ -46,7 +48,9 @@ CAUSES = (
         "wait until it has ended, or end it on the host, then apply again",
     ),
     Cause(
-        re.compile(r"manifest (?:for \S+ not found|unknown)|repository does not exist|name unknown", re.IGNORECASE),
+        re.compile(
+            r"manifest (?:for \S+ not found|unknown)|repository does not exist|name unknown", re.IGNORECASE
+        ),
         "the registry does not have this image",
         "check the image's name and tag in inventory/models.yaml",
     ),
@@ -94,4 +98,9 @@ def failure(where: str, answer: Answer, command: Command, hint: str | None) -> F
         if match is not None:
             groups = [group or "unknown" for group in match.groups()]
             return Finding(where, cause.what.format(*groups), cause.hint, lines)
-    return Finding(where, f"failed with exit status {answer.status}", hint or "the lines above are what the host said", lines)
+    return Finding(
+        where,
+        f"failed with exit status {answer.status}",
+        hint or "the lines above are what the host said",
+        lines,
+    )

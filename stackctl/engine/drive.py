@@ -5,7 +5,6 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from stackctl.core.finding import FindingsError
 from stackctl.engine.batch import Answer, Command
 from stackctl.engine.session import Session
 
@@ -13,8 +12,8 @@ T = TypeVar("T")
 Work = Generator[Sequence[Command], Sequence[Answer], T]
 """A host's course of action: yields batches for its session, is sent their answers, returns its result."""
 
-Results = Mapping[str, T | Exception]
-"""By host: what its work returned, or what ended it."""
+Arrival = Sequence[Answer] | Exception | None
+"""What resumes a host's work: answers, what went wrong instead, or None to begin."""
 
 _MOST_THREADS = 128
 
@@ -25,40 +24,43 @@ def drive(work: Mapping[str, Work[T]], sessions: Mapping[str, Session]) -> dict[
     The generators run in the calling thread, one at a time, since pyinfra's context is process-wide.
     """
     finished: dict[str, T | Exception] = {}
-    arrived: queue.SimpleQueue[tuple[str, Sequence[Answer] | Exception]] = queue.SimpleQueue()
+    arrived: queue.SimpleQueue[tuple[str, Arrival]] = queue.SimpleQueue()
     pool = ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(work))))
 
-    def exchange(host: str, batch: Sequence[Command]) -> None:
+    def advance(host: str, arrival: Arrival) -> None:
         try:
-            arrived.put((host, sessions[host].run(batch)))
-        except Exception as error:  # noqa: BLE001 - handed to the host's own work
-            arrived.put((host, error))
-
-    def advance(host: str, answers: Sequence[Answer] | Exception | None) -> None:
-        try:
-            if isinstance(answers, Exception):
-                batch = work[host].throw(answers)
-            elif answers is None:
-                batch = next(work[host])
-            else:
-                batch = work[host].send(answers)
+            batch = _resume(work[host], arrival)
         except StopIteration as stop:
             finished[host] = stop.value
         except Exception as error:  # noqa: BLE001 - the other hosts go on
             finished[host] = error
         else:
-            pool.submit(exchange, host, batch)
+            pool.submit(_exchange, host, sessions[host], batch, arrived)
 
     try:
         for host in work:
             advance(host, None)
         while len(finished) < len(work):
-            host, answers = arrived.get()
-            advance(host, answers)
+            advance(*arrived.get())
     finally:
         # An exchange in the middle ends when its session is closed; waiting for it here could take minutes.
         pool.shutdown(wait=False, cancel_futures=True)
     return finished
+
+
+def _resume(work: Work[T], arrival: Arrival) -> Sequence[Command]:
+    if isinstance(arrival, Exception):
+        return work.throw(arrival)
+    return next(work) if arrival is None else work.send(arrival)
+
+
+def _exchange(
+    host: str, session: Session, batch: Sequence[Command], arrived: "queue.SimpleQueue[tuple[str, Arrival]]"
+) -> None:
+    try:
+        arrived.put((host, session.run(batch)))
+    except Exception as error:  # noqa: BLE001 - handed to the host's own work
+        arrived.put((host, error))
 
 
 def open_all(sessions: Mapping[str, Session]) -> dict[str, Exception]:
@@ -76,8 +78,3 @@ def open_all(sessions: Mapping[str, Session]) -> dict[str, Exception]:
         with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(sessions))) as pool:
             list(pool.map(connect, sessions))
     return failed
-
-
-def findings_of(error: Exception) -> FindingsError | None:
-    """The designed errors; None for a fault of our own."""
-    return error if isinstance(error, FindingsError) else None

@@ -86,7 +86,9 @@ def _attempt(host: str, operation: Operation) -> Evaluation | None:
         first, may_pass = error.findings[0], False
         problem = Finding(where, f"{first.where}: {first.what}", first.hint, first.detail)
     except (PyinfraError, Exception) as error:  # noqa: BLE001 - one operation must not end the other hosts
-        problem = Finding(where, f"cannot be planned: {type(error).__name__}: {error}", "see `--debug` for where")
+        problem = Finding(
+            where, f"cannot be planned: {type(error).__name__}: {error}", "see `--debug` for where"
+        )
     else:
         settle(operation, commands)
         return Evaluation(operation, commands)
@@ -113,5 +115,7 @@ def _fact_problem(where: str, answer: Answer) -> Finding:
 
 def _unsettled(host: str, operation: Operation) -> Evaluation:
     where = f"{host} · {operation.capability} · {operation.name}"
-    problem = Finding(where, f"asks for new facts after {ROUNDS} rounds", "its facts must not depend on their own answers")
+    problem = Finding(
+        where, f"asks for new facts after {ROUNDS} rounds", "its facts must not depend on their own answers"
+    )
     return Evaluation(operation, problem=problem)

@@ -12,8 +12,8 @@ from stackctl.engine.connector import shell_command
 from stackctl.engine.declare import Declared
 from stackctl.engine.describe import change
 from stackctl.engine.diagnose import failure
-from stackctl.engine.event import Event, Listen
 from stackctl.engine.evaluate import Evaluation, evaluate, settle
+from stackctl.engine.event import Event, Listen
 from stackctl.ops.step import Step, WriteFiles
 from stackctl.plan.change import Change
 
@@ -66,7 +66,9 @@ def _carry_out(
         script = _script(declared, command, operation.arguments)
         if script is None:
             what = f"`{type(command).__name__}` cannot be carried out by this engine"
-            return Finding(f"{declared.host} · {where}", what, "use an operation that yields shell commands or files")
+            return Finding(
+                f"{declared.host} · {where}", what, "use an operation that yields shell commands or files"
+            )
         answers = yield (script,)
         if answers[0].status != 0:
             settle(operation, (), success=False)

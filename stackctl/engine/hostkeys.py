@@ -51,7 +51,9 @@ class Refuse(paramiko.MissingHostKeyPolicy):
         """Called by paramiko before anything is sent to the host."""
         files = self.connection.known_hosts
         raise UnknownKeyError(
-            NewKey(self.connection.host, hostname, key.get_name(), key.get_base64(), files[0] if files else "")
+            NewKey(
+                self.connection.host, hostname, key.get_name(), key.get_base64(), files[0] if files else ""
+            )
         )
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.job import Job
 from stackctl.engine.channel import LostError
 from stackctl.engine.declare import Declared, declare
 from stackctl.engine.describe import host_plan
@@ -19,7 +20,6 @@ from stackctl.engine.execute import Progress, execute
 from stackctl.engine.hostkeys import NewKey, UnknownKeyError
 from stackctl.engine.session import Session, SshSession
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
-from stackctl.core.job import Job
 
 log = logging.getLogger("stackctl")
 
@@ -106,7 +106,9 @@ class Run:
         """
         plans = {plan.host: plan for plan in confirmed.hosts}
         outcomes = {
-            host: HostOutcome(host, findings=plan.findings) for host, plan in plans.items() if not plan.changes or plan.findings
+            host: HostOutcome(host, findings=plan.findings)
+            for host, plan in plans.items()
+            if not plan.changes or plan.findings
         }
         work: dict[str, Work[HostOutcome]] = {}
         for host, plan in plans.items():
@@ -116,8 +118,9 @@ class Run:
         for host, result in drive(work, self.sessions).items():
             if isinstance(result, Exception):
                 self._break(host, result)
-                result = self._stopped(host, self.broken[host])
-            outcomes[host] = result
+                outcomes[host] = self._stopped(host, self.broken[host])
+            else:
+                outcomes[host] = result
             self.listen(Event(host, "finished"))
         return Outcome(self.environment, tuple(outcomes[host] for host in sorted(outcomes)))
 
@@ -176,10 +179,16 @@ class Run:
         where = f"{host} · {current}" if current else host
         if isinstance(error, FindingsError):
             first = error.findings[0]
-            self.broken[host] = first if first.where.startswith(host) else replace(first, where=f"{host} · {first.where}")
+            self.broken[host] = (
+                first if first.where.startswith(host) else replace(first, where=f"{host} · {first.where}")
+            )
         elif isinstance(error, LostError):
             what = f"{error}; what the step did is not known" if current else str(error)
-            self.broken[host] = Finding(where, what, "check the host and its network, then apply again: it takes up where this stopped")
+            self.broken[host] = Finding(
+                where,
+                what,
+                "check the host and its network, then apply again: it takes up where this stopped",
+            )
         else:
             what = f"a fault of stackctl's own: {type(error).__name__}: {error}"
             self.broken[host] = Finding(where, what, "run again with `--debug` and report what it shows")
@@ -187,10 +196,16 @@ class Run:
 
 def _differs(confirmed: HostPlan, now: HostPlan) -> Finding:
     before, after = set(confirmed.changes), set(now.changes)
-    lines = [f"no longer: {item.capability} · {item.operation} ({item.reason})" for item in confirmed.changes if item not in after]
-    lines += [f"new: {item.capability} · {item.operation} ({item.reason})" for item in now.changes if item not in before]
+    lines = [
+        f"no longer: {item.capability} · {item.operation} ({item.reason})"
+        for item in confirmed.changes
+        if item not in after
+    ]
+    lines += [
+        f"new: {item.capability} · {item.operation} ({item.reason})"
+        for item in now.changes
+        if item not in before
+    ]
     lines += [f"new: {finding.what}" for finding in now.findings]
     what = "the host changed after the plan was shown; nothing was done"
     return Finding(confirmed.host, what, "run again and read the new plan", tuple(lines))
-
-

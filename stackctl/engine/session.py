@@ -48,7 +48,9 @@ class SshSession:
         self._clients = ssh.connect(self.connection)
         transport = self._clients[-1].get_transport()
         if transport is None:
-            raise self._refused("the connection closed at once", "try again; read the journal of the host's sshd")
+            raise self._refused(
+                "the connection closed at once", "try again; read the journal of the host's sshd"
+            )
         try:
             self._channel = transport.open_session(timeout=self.connection.timeout)
             self._become_root(self._channel)
@@ -80,7 +82,9 @@ class SshSession:
         """
         mark, ask = new_mark(), new_mark()
         greeting = f"sh -c 'echo {mark} $(id -u); exec sh -s'"
-        channel.exec_command(f"exec sudo -k -S -p '{ask}' -- {greeting}" if self.connection.sudo else greeting)
+        channel.exec_command(
+            f"exec sudo -k -S -p '{ask}' -- {greeting}" if self.connection.sudo else greeting
+        )
         said = bytearray()
         prompts = 0
         end = time.monotonic() + self.connection.timeout
@@ -103,7 +107,8 @@ class SshSession:
         reference = self.connection.sudo_password
         if reference is None:
             raise self._refused(
-                "sudo asks for a password", "set `sudo_password` under `ssh` to a reference such as `env:SUDO_PASSWORD`"
+                "sudo asks for a password",
+                "set `sudo_password` under `ssh` to a reference such as `env:SUDO_PASSWORD`",
             )
         if prompts > 1:
             raise self._refused(

@@ -26,7 +26,9 @@ def connect(connection: Connection, config: Path | None = None) -> list[paramiko
     FindingsError says why not; UnknownKeyError asks for trust in a key.
     """
     settings = _settings(connection, config or Path("~/.ssh/config").expanduser())
-    hops = connection.jump or tuple(hop for hop in settings.get("proxyjump", "").split(",") if hop and hop != "none")
+    hops = connection.jump or tuple(
+        hop for hop in settings.get("proxyjump", "").split(",") if hop and hop != "none"
+    )
     clients: list[paramiko.SSHClient] = []
     try:
         for hop in hops:
@@ -64,7 +66,9 @@ def _settings(connection: Connection, config: Path) -> dict[str, Any]:
     return dict(parsed.lookup(connection.address))
 
 
-def _login(connection: Connection, config: Path | None, before: list[paramiko.SSHClient]) -> paramiko.SSHClient:
+def _login(
+    connection: Connection, config: Path | None, before: list[paramiko.SSHClient]
+) -> paramiko.SSHClient:
     settings = _settings(connection, config or Path("~/.ssh/config").expanduser())
     address = settings.get("hostname", connection.address)
     port = connection.port or int(settings.get("port", 22))
@@ -96,20 +100,26 @@ def _login(connection: Connection, config: Path | None, before: list[paramiko.SS
     return client
 
 
-def _identities(connection: Connection, settings: dict[str, Any]) -> list[str]:
+def _identities(connection: Connection, settings: dict[str, Any]) -> Any:
     if connection.identity is not None:
         return [os.path.expanduser(connection.identity)]  # noqa: PTH111 - paramiko wants text
     return [path for path in settings.get("identityfile", []) if Path(path).exists()]
 
 
 def _socket(
-    connection: Connection, address: str, port: int, settings: dict[str, Any], before: list[paramiko.SSHClient]
+    connection: Connection,
+    address: str,
+    port: int,
+    settings: dict[str, Any],
+    before: list[paramiko.SSHClient],
 ) -> Any:
     if before:
         transport = before[-1].get_transport()
         if transport is None:
             raise EOFError("the hop before closed")
-        return transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=connection.timeout)
+        return transport.open_channel(
+            "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=connection.timeout
+        )
     command = settings.get("proxycommand")
     if command and command != "none" and connection.namespace is None:
         return paramiko.ProxyCommand(command)
@@ -133,12 +143,16 @@ def _explained(connection: Connection, address: str, port: int, error: Exception
             "check `user` and `identity` under `ssh`, and the host's authorized_keys",
         )
     if isinstance(error, FileNotFoundError):
-        return _finding(connection, f"the private key {error.filename} does not exist", "check `identity` under `ssh`")
+        return _finding(
+            connection, f"the private key {error.filename} does not exist", "check `identity` under `ssh`"
+        )
     if isinstance(error, TimeoutError | socket.timeout):
         what = f"{at} does not answer within {connection.timeout} s"
     else:
         what = f"{at} cannot be reached: {_reason(error)}"
-    return _finding(connection, what, "check that the host is up and the address right; the other hosts go on")
+    return _finding(
+        connection, what, "check that the host is up and the address right; the other hosts go on"
+    )
 
 
 def _record(connection: Connection, address: str) -> str:

@@ -1,7 +1,7 @@
 """Debian packages, patient with other users of apt and clear about what is missing."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
@@ -14,7 +14,7 @@ LOCK_SECONDS = 120
 INSTALL_SECONDS = 3600
 
 
-class Packages(FactBase):  # type: ignore[misc]
+class Packages(FactBase[dict[str, str]]):
     """Installed versions by package name; packages that are not fully installed are left out."""
 
     def command(self, names: Sequence[str]) -> str:
@@ -22,7 +22,8 @@ class Packages(FactBase):  # type: ignore[misc]
         listed = " ".join(shlex.quote(name) for name in names)
         return f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}}\\n' {listed} 2>/dev/null || true"
 
-    def default(self) -> dict[str, str]:
+    @staticmethod
+    def default() -> dict[str, str]:
         """Nothing installed."""
         return {}
 
@@ -33,7 +34,7 @@ class Packages(FactBase):  # type: ignore[misc]
 
 
 @operation()
-def packages(names: Sequence[str], lock_seconds: int = LOCK_SECONDS) -> Iterator[Step]:
+def packages(names: Sequence[str], lock_seconds: int = LOCK_SECONDS) -> Generator[Step, None, None]:
     """Have these packages installed, at whatever version the host's sources give."""
     installed = host.get_fact(Packages, names=sorted(names)) if names else {}
     missing = sorted(set(names) - set(installed))

@@ -3,7 +3,7 @@
 import base64
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class ProjectState:
     """Images the host does not have."""
 
 
-class Project(FactBase):  # type: ignore[misc]
+class Project(FactBase[ProjectState]):
     """Compare a compose file, given as text and not yet on the host, with the host's containers."""
 
     def command(self, project: str, file: str, text: str, images: Sequence[str]) -> str:
@@ -54,7 +54,8 @@ class Project(FactBase):  # type: ignore[misc]
             text=base64.b64encode(text.encode()).decode(), name=name, folder=folder, images=listed
         )
 
-    def default(self) -> ProjectState:
+    @staticmethod
+    def default() -> ProjectState:
         """No Docker."""
         return ProjectState(None, (), ())
 
@@ -92,7 +93,7 @@ for image in {images}; do docker image inspect "$image" >/dev/null 2>&1 || print
 @operation()
 def project(
     project: str, file: Artifact, images: Sequence[str], after: Sequence[Any] = ()
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Have a project's containers as its file says: pulled, created, recreated, removed.
 
     `images` are pulled where the host does not have them; one pinned by digest never changes afterwards.
@@ -137,14 +138,15 @@ def _reasons(state: ProjectState) -> list[str]:
     return reasons
 
 
-class Answers(FactBase):  # type: ignore[misc]
+class Answers(FactBase[bool]):
     """Whether a URL answers 2xx to the host itself."""
 
     def command(self, url: str) -> str:
         """Curl's own exit codes do not matter here; no curl counts as no answer."""
         return f"curl -fsS -m 5 -o /dev/null -- {shlex.quote(url)} 2>/dev/null && echo yes || echo no"
 
-    def default(self) -> bool:
+    @staticmethod
+    def default() -> bool:
         """Not asked."""
         return False
 
@@ -156,13 +158,16 @@ class Answers(FactBase):  # type: ignore[misc]
 @operation()
 def answering(
     project: str, service: str, url: str, seconds: int, after: Sequence[Any] = ()
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Wait until a service of the project answers 2xx at `url`; show its last log lines when it does not."""
     touched = any([changes(operation) for operation in after])
     if touched or not host.get_fact(Answers, url=url):
         yield Step(
             _WAIT.format(
-                url=shlex.quote(url), project=shlex.quote(project), service=shlex.quote(service), seconds=seconds
+                url=shlex.quote(url),
+                project=shlex.quote(project),
+                service=shlex.quote(service),
+                seconds=seconds,
             ),
             reason=f"wait until {service} answers at {url}",
             action="run",

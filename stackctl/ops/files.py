@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from pyinfra.api import FactBase, operation
@@ -34,7 +34,7 @@ _LOOK = """look() {
 """.replace("LARGEST", str(LARGEST_SHOWN))
 
 
-class Files(FactBase):  # type: ignore[misc]
+class Files(FactBase[dict[str, FileState]]):
     """State of several files by path; absent ones are left out.
 
     Takes pairs of path and the sha256 that needs no content back (`-`: never any content).
@@ -46,7 +46,8 @@ class Files(FactBase):  # type: ignore[misc]
         self.paths = [path for path, _ in wanted]
         return _LOOK + "".join(calls)
 
-    def default(self) -> dict[str, FileState]:
+    @staticmethod
+    def default() -> dict[str, FileState]:
         """Nothing there."""
         return {}
 
@@ -78,7 +79,7 @@ def _text(encoded: str) -> str | None:
 
 
 @operation()
-def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Iterator[WriteFiles]:
+def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Generator[WriteFiles, None, None]:
     """Have these files exactly so.
 
     They are staged, judged by `check` (an argument vector in which a file's path stands for the staged
@@ -98,7 +99,7 @@ def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Iterator[
 
 
 @operation()
-def block(path: str, marker: str, lines: Sequence[str]) -> Iterator[WriteFiles]:
+def block(path: str, marker: str, lines: Sequence[str]) -> Generator[WriteFiles, None, None]:
     """Have these lines between two marked comment lines of a file that others write to as well.
 
     What stands outside the markers is left as it is; a missing block is appended.
@@ -124,7 +125,7 @@ def with_block(text: str, marker: str, lines: Sequence[str]) -> str:
 
 
 @operation()
-def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Iterator[WriteFiles]:
+def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Generator[WriteFiles, None, None]:
     """Have these top-level keys in a JSON file, leaving all its other keys as they are."""
     found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
     before = _content(path, found)
@@ -159,7 +160,7 @@ def _unreadable(path: str, what: str) -> FindingsError:
 
 def _rewrite(
     path: str, found: FileState | None, before: str, after: str, mode: int = 0o644
-) -> Iterator[WriteFiles]:
+) -> Generator[WriteFiles, None, None]:
     if before == after:
         return
     artifact = Artifact(path, after, mode=mode)

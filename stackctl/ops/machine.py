@@ -1,7 +1,7 @@
 """The machine itself: which system it runs, its name, its kernel's settings."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
@@ -10,12 +10,15 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.ops.step import Step
 
 
-class OsRelease(FactBase):  # type: ignore[misc]
+class OsRelease(FactBase[str]):
     """The system as `debian-13`, from os-release."""
 
-    command = ". /etc/os-release && printf '%s-%s\\n' \"$ID\" \"$VERSION_ID\""
+    def command(self) -> str:
+        """Asked of the host's own files and kernel."""
+        return '. /etc/os-release && printf \'%s-%s\\n\' "$ID" "$VERSION_ID"'
 
-    def default(self) -> str:
+    @staticmethod
+    def default() -> str:
         """A system that does not say."""
         return "unknown"
 
@@ -24,12 +27,15 @@ class OsRelease(FactBase):  # type: ignore[misc]
         return next(iter(output), "unknown")
 
 
-class HostName(FactBase):  # type: ignore[misc]
+class HostName(FactBase[tuple[str, ...]]):
     """The name the kernel has and the one of the next boot."""
 
-    command = "uname -n; cat /etc/hostname 2>/dev/null || true"
+    def command(self) -> str:
+        """Asked of the host's own files and kernel."""
+        return "uname -n; cat /etc/hostname 2>/dev/null || true"
 
-    def default(self) -> tuple[str, ...]:
+    @staticmethod
+    def default() -> tuple[str, ...]:
         """No name."""
         return ()
 
@@ -38,7 +44,7 @@ class HostName(FactBase):  # type: ignore[misc]
         return tuple(line.strip() for line in output if line.strip())
 
 
-class Sysctl(FactBase):  # type: ignore[misc]
+class Sysctl(FactBase[dict[str, str]]):
     """Values of kernel settings by key; those the kernel does not have are left out."""
 
     def command(self, keys: Sequence[str]) -> str:
@@ -46,7 +52,8 @@ class Sysctl(FactBase):  # type: ignore[misc]
         listed = " ".join(shlex.quote(key) for key in keys)
         return f'for k in {listed}; do v=$(sysctl -n "$k" 2>/dev/null) && printf \'%s %s\\n\' "$k" "$v"; done; true'
 
-    def default(self) -> dict[str, str]:
+    @staticmethod
+    def default() -> dict[str, str]:
         """Nothing."""
         return {}
 
@@ -57,7 +64,7 @@ class Sysctl(FactBase):  # type: ignore[misc]
 
 
 @operation()
-def system_is(expected: str) -> Iterator[Step]:
+def system_is(expected: str) -> Generator[Step, None, None]:
     """Refuse a host that runs another system than the inventory says: package names would be wrong."""
     found = host.get_fact(OsRelease)
     if found != expected:
@@ -72,7 +79,7 @@ def system_is(expected: str) -> Iterator[Step]:
 
 
 @operation()
-def named(name: str) -> Iterator[Step]:
+def named(name: str) -> Generator[Step, None, None]:
     """Have the host called `name`, now and after a reboot."""
     found = host.get_fact(HostName)
     if found != (name, name):
@@ -85,7 +92,7 @@ def named(name: str) -> Iterator[Step]:
 
 
 @operation()
-def sysctl(values: Mapping[str, str]) -> Iterator[Step]:
+def sysctl(values: Mapping[str, str]) -> Generator[Step, None, None]:
     """Have the running kernel use these settings; a file in /etc/sysctl.d keeps them over a reboot."""
     found = host.get_fact(Sysctl, keys=sorted(values)) if values else {}
     for key, value in sorted(values.items()):

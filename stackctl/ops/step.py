@@ -17,7 +17,7 @@ SECONDS = 120
 """Time limit of a command that names none of its own."""
 
 
-class Step(StringCommand):  # type: ignore[misc]
+class Step(StringCommand):
     """A shell command with a reason, a time limit and, where one is known, a way out when it fails."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Check:
     """Argument vector; an argument equal to a written path becomes the staged file's path."""
 
 
-class WriteFiles(PyinfraCommand):  # type: ignore[misc]
+class WriteFiles(PyinfraCommand):
     """Files that appear on the host together, each atomically, with final owner and mode."""
 
     def __init__(
@@ -61,17 +61,20 @@ class WriteFiles(PyinfraCommand):  # type: ignore[misc]
         parts = [_HEAD]
         for index, artifact in enumerate(self.artifacts):
             attributes = f"{artifact.owner}:{artifact.group} {artifact.mode:o}"
-            parts.append(f"stage {shlex.quote(artifact.path)} {attributes} <<'EOF'\n{_encoded(artifact)}EOF\n")
+            parts.append(
+                f"stage {shlex.quote(artifact.path)} {attributes} <<'EOF'\n{_encoded(artifact)}EOF\n"
+            )
             parts.append(f"t{index}=$t\n")
         if self.check is not None:
-            words = [f'"{staged[word]}"' if word in staged else shlex.quote(word) for word in self.check.program]
+            words = [
+                f'"{staged[word]}"' if word in staged else shlex.quote(word) for word in self.check.program
+            ]
             parts.append(" ".join(words) + " >&2 || exit 66\n")
-        for artifact in self.artifacts:
-            parts.append(f'mv -fT -- "{staged[artifact.path]}" {shlex.quote(artifact.path)}\n')
+        parts += [f'mv -fT -- "{staged[item.path]}" {shlex.quote(item.path)}\n' for item in self.artifacts]
         parts.append("sync -- $dirs\n")
         return "".join(parts)
 
-    def execute(self, state: Any, host: Any, connector_arguments: Any) -> bool:
+    def execute(self, state: Any, host: Any, connector_arguments: Any) -> bool:  # noqa: ARG002
         """Run under plain pyinfra, as its `@fake` connector does."""
         succeeded, _ = host.run_shell_command(StringCommand(self.script()), **connector_arguments)
         return bool(succeeded)

@@ -1,7 +1,7 @@
 """systemd units, level-triggered: a restart that a killed run owed is still owed to the next."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -32,7 +32,7 @@ class UnitState:
         return self.since is not None and self.newest is not None and self.newest >= self.since
 
 
-class Unit(FactBase):  # type: ignore[misc]
+class Unit(FactBase[UnitState]):
     """State of one unit; found by any of its names, unlike a match on `Id`."""
 
     def command(self, unit: str, files: Sequence[str]) -> str:
@@ -44,13 +44,14 @@ class Unit(FactBase):  # type: ignore[misc]
         )
         return f"{show}\nstat -c 'changed=%.6Z' -- {listed} 2>/dev/null || true" if files else show
 
-    def default(self) -> UnitState:
+    @staticmethod
+    def default() -> UnitState:
         """A unit nobody has heard of."""
         return UnitState("not-found", "inactive", "", None, None)
 
     def process(self, output: Iterable[str]) -> UnitState:
         """`Key=value` lines, `changed=` once a file."""
-        pairs = [tuple(line.split("=", 1)) for line in output if "=" in line]
+        pairs = [line.partition("=")[::2] for line in output if "=" in line]
         values = dict(pairs)
         changed = [datetime.fromtimestamp(float(value), UTC) for key, value in pairs if key == "changed"]
         return UnitState(
@@ -75,7 +76,7 @@ def service(
     reads: Sequence[str] = (),
     on_change: Literal["restart", "reload"] = "restart",
     after: Sequence[Any] = (),
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Have a unit enabled and running, with its files as they are now.
 
     It is restarted (or reloaded) when one of the files it `reads` is newer than its last start, or when one

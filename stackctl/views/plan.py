@@ -37,7 +37,10 @@ def outcome_text(outcome: Outcome) -> str:
     lines: list[str] = []
     for host in outcome.hosts:
         lines.append(f"{host.host:<{width}}  {_verdict(host)}")
-        lines += [f"  {SIGNS[change.action]} {change.capability} · {change.operation}: {change.reason}" for change in host.left]
+        lines += [
+            f"  {SIGNS[change.action]} {change.capability} · {change.operation}: {change.reason}"
+            for change in host.left
+        ]
     failed = sum(bool(host.findings or host.left) for host in outcome.hosts)
     done = sum(len(host.done) for host in outcome.hosts)
     verdict = f"{failed} of {_hosts(len(outcome.hosts))} failed" if failed else "nothing left to do"
@@ -52,8 +55,6 @@ def plan_json(plan: Plan) -> str:
 def outcome_json(outcome: Outcome) -> str:
     """The outcome's values, as they are."""
     return json.dumps({"format": 1, **asdict(outcome), "failed": outcome.failed}, indent=2)
-
-
 
 
 def _host_plan(host: HostPlan, width: tuple[int, int]) -> Iterator[str]:

@@ -23,7 +23,11 @@ class LocalSession:
         self.log.append(tuple(commands))
         mark = new_mark()
         done = subprocess.run(
-            ["sh", "-s"], input=self.head.encode() + framed(commands, mark), capture_output=True, check=False, timeout=60
+            ["sh", "-s"],
+            input=self.head.encode() + framed(commands, mark),
+            capture_output=True,
+            check=False,
+            timeout=60,
         )
         return answers(done.stdout, done.stderr, mark)
 

@@ -46,4 +46,7 @@ def test_large_scripts_and_outputs_survive(size: int) -> None:
 
 
 def test_the_script_is_not_in_the_process_list() -> None:
-    assert "hunter" + "2" not in run("h=hunter2; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '")[0].stdout
+    assert (
+        "hunter" + "2"
+        not in run("h=hunter2; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '")[0].stdout
+    )

@@ -146,5 +146,6 @@ def test_small_exchanges_are_not_held_back_by_nagle(sshd: Sshd) -> None:
     transport = clients[0].get_transport()
 
     assert transport is not None
+    assert isinstance(transport.sock, socket.socket)
     assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     clients[0].close()

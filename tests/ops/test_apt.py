@@ -7,9 +7,7 @@ from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
 from tests.ops.programs import program
 
-LOCKED = (
-    "echo 'E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)' >&2; exit 100"
-)
+LOCKED = "echo 'E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)' >&2; exit 100"
 
 
 def install(tmp_path: Path, apt_get: str, lock_seconds: int = 4) -> tuple[Finding, ...]:
@@ -17,7 +15,9 @@ def install(tmp_path: Path, apt_get: str, lock_seconds: int = 4) -> tuple[Findin
     bin_ = tmp_path / "bin"
     program(bin_, "dpkg-query", f"[ -e {tmp_path}/installed ] && echo 'jq installed 1.7'; true")
     program(bin_, "dpkg", "true")
-    program(bin_, "apt-get", f'echo "$@" >>{tmp_path}/calls\ncase "$*" in *--simulate*) exit 1;; esac\n{apt_get}')
+    program(
+        bin_, "apt-get", f'echo "$@" >>{tmp_path}/calls\ncase "$*" in *--simulate*) exit 1;; esac\n{apt_get}'
+    )
     body = f"apt.packages(name='install jq', names=['jq'], lock_seconds={lock_seconds})"
     run = one_host(tmp_path / "d", body, session=lambda _: LocalSession(bin_))
     outcome = run.apply(run.plan()).hosts[0]
@@ -29,7 +29,9 @@ def test_stale_lists_are_refreshed_before_the_install(tmp_path: Path) -> None:
 
     assert findings == ()
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert [call.split()[-1] if "update" not in call else "update" for call in calls if "--simulate" not in call] == [
+    assert [
+        call.split()[-1] if "update" not in call else "update" for call in calls if "--simulate" not in call
+    ] == [
         "update",
         "jq",
     ]

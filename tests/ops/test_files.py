@@ -26,7 +26,9 @@ def contents(folder: Path) -> dict[str, str]:
 def test_a_batch_with_one_impossible_file_changes_none(tmp_path: Path) -> None:
     (tmp_path / "etc/taken").mkdir(parents=True)
     (tmp_path / "etc/a").write_text("old")
-    run = one_host(tmp_path / "d", WRITE, owned(tmp_path / "etc/a", "new"), owned(tmp_path / "etc/taken", "x"))
+    run = one_host(
+        tmp_path / "d", WRITE, owned(tmp_path / "etc/a", "new"), owned(tmp_path / "etc/taken", "x")
+    )
 
     finding = run.apply(run.plan()).hosts[0].findings[0]
 
@@ -77,7 +79,9 @@ def test_a_secret_reaches_the_file_and_nothing_else(tmp_path: Path, monkeypatch:
     assert run.plan().changes == 0
 
 
-def test_a_changed_secret_is_planned_without_being_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_secret_is_planned_without_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STACKCTL_TEST_ROTATED", "new-value")
     ref = SecretRef.parse("env:STACKCTL_TEST_ROTATED")
     conf = tmp_path / "token.env"
@@ -144,7 +148,9 @@ def test_a_block_leaves_what_is_around_it(before: str, after: str) -> None:
     assert with_block(before, "fleet", ["10.0.0.1 a"]) == after
 
 
-MERGE = "files.merge_json(name='configure', path=spec, values={'live-restore': True, 'features': {'cdi': True}})"
+MERGE = (
+    "files.merge_json(name='configure', path=spec, values={'live-restore': True, 'features': {'cdi': True}})"
+)
 
 
 def test_keys_that_are_not_ours_stay_in_a_merged_file(tmp_path: Path) -> None:
@@ -155,7 +161,11 @@ def test_keys_that_are_not_ours_stay_in_a_merged_file(tmp_path: Path) -> None:
 
     assert not run.apply(run.plan()).failed
 
-    assert json.loads(path.read_text()) == {"dns": ["10.0.0.1"], "live-restore": True, "features": {"cdi": True}}
+    assert json.loads(path.read_text()) == {
+        "dns": ["10.0.0.1"],
+        "live-restore": True,
+        "features": {"cdi": True},
+    }
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -13,7 +13,9 @@ def reasons(tmp_path: Path, *, active: str, enabled: str, since: str, body: str)
     """What is planned for a unit in this state."""
     show = f"LoadState=loaded\nActiveState={active}\nUnitFileState={enabled}\nStateChangeTimestamp={since}"
     program(tmp_path / "bin", "systemctl", f"cat <<'E'\n{show}\nE")
-    run = one_host(tmp_path / "d", body, spec=str(tmp_path / "conf"), session=lambda _: LocalSession(tmp_path / "bin"))
+    run = one_host(
+        tmp_path / "d", body, spec=str(tmp_path / "conf"), session=lambda _: LocalSession(tmp_path / "bin")
+    )
     return [change.reason for change in run.plan().hosts[0].changes if change.operation == "run app"]
 
 
