@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from stackctl.engine.event import Event
+from stackctl.plan.event import Event
 from stackctl.views.progress import line
 
 

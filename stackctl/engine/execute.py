@@ -13,7 +13,7 @@ from stackctl.engine.declare import Declared
 from stackctl.engine.describe import change
 from stackctl.engine.diagnose import failure
 from stackctl.engine.evaluate import Evaluation, evaluate, settle
-from stackctl.engine.event import Event, Listen
+from stackctl.plan.event import Event, Listen
 from stackctl.ops.step import Step, WriteFiles
 from stackctl.plan.change import Change
 

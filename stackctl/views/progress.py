@@ -1,6 +1,6 @@
 """One line for each thing that happens during a run."""
 
-from stackctl.engine.event import Event
+from stackctl.plan.event import Event
 
 _WORDS = {
     "connected": "connected",
