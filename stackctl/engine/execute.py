@@ -2,9 +2,11 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from pyinfra.api import StringCommand
+from pyinfra.api.command import FileUploadCommand
 
 from stackctl.core.finding import Finding
 from stackctl.engine.batch import Answer, Command
@@ -13,9 +15,9 @@ from stackctl.engine.declare import Declared
 from stackctl.engine.describe import change
 from stackctl.engine.diagnose import failure
 from stackctl.engine.evaluate import Evaluation, evaluate, settle
-from stackctl.plan.event import Event, Listen
-from stackctl.ops.step import Step, WriteFiles
+from stackctl.ops.step import Step, WriteFiles, upload_script
 from stackctl.plan.change import Change
+from stackctl.plan.event import Event, Listen
 
 _WRITE_SECONDS = 300
 
@@ -80,10 +82,20 @@ def _carry_out(
 def _script(declared: Declared, command: Any, arguments: dict[str, Any]) -> Command | None:
     if isinstance(command, WriteFiles):
         return Command(command.script(), _WRITE_SECONDS)
+    if isinstance(command, FileUploadCommand):
+        return Command(upload_script(command.dest, _content(command.src)), _WRITE_SECONDS)
     if isinstance(command, StringCommand):
         merged = {**arguments, **command.connector_arguments}
         return shell_command(declared.state, declared.target, command, merged)
     return None
+
+
+def _content(source: str | IO[Any]) -> bytes:
+    if isinstance(source, str):
+        return Path(source).read_bytes()
+    source.seek(0)
+    content = source.read()
+    return content if isinstance(content, bytes) else str(content).encode()
 
 
 def _hint(command: Any) -> str | None:

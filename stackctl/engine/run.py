@@ -15,11 +15,11 @@ from stackctl.engine.declare import Declared, declare
 from stackctl.engine.describe import host_plan
 from stackctl.engine.drive import Work, drive, open_all
 from stackctl.engine.evaluate import Evaluation, evaluate
-from stackctl.plan.event import Event, Listen
 from stackctl.engine.execute import Progress, execute
 from stackctl.engine.hostkeys import NewKey, UnknownKeyError
 from stackctl.engine.session import Session, SshSession
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
+from stackctl.plan.event import Event, Listen
 
 log = logging.getLogger("stackctl")
 

@@ -105,6 +105,20 @@ stage() {
 """
 
 
+def upload_script(path: str, content: bytes) -> str:
+    """Write what one of pyinfra's own operations uploads, as atomically as our own files.
+
+    Owner and mode of a file that exists are kept; a new one is root's and readable, as pyinfra's are.
+    """
+    target = shlex.quote(path)
+    return (
+        f"{_HEAD}owner=root:root mode=644\n"
+        f"[ ! -f {target} ] || {{ owner=$(stat -c %U:%G -- {target}); mode=$(stat -c %a -- {target}); }}\n"
+        f"stage {target} \"$owner\" \"$mode\" <<'EOF'\n{base64.encodebytes(content).decode()}EOF\n"
+        f'mv -fT -- "$t" {target}\nsync -- $dirs\n'
+    )
+
+
 def _encoded(artifact: Artifact) -> str:
     return base64.encodebytes(secret.reveal(artifact)).decode()
 

@@ -8,9 +8,9 @@ from typing import Any
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
-from stackctl.plan.event import Event
 from stackctl.engine.run import Run
 from stackctl.engine.session import Session
+from stackctl.plan.event import Event
 from tests.engine.local import LocalSession
 
 IMPORTS = """
