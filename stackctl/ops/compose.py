@@ -111,7 +111,9 @@ def project(
             hint="check the image's name and that this host reaches its registry",
         )
     reasons = _reasons(state)
-    if reasons or state.wanted is None or (touched and not state.containers):
+    if not reasons and touched:
+        reasons.append("compare the containers with the changed files")
+    if reasons or state.wanted is None:
         yield Step(
             f"docker compose -p {shlex.quote(project)} -f {shlex.quote(file.path)} --progress plain"
             " up -d --remove-orphans --no-build --pull never --quiet-pull",

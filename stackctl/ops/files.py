@@ -14,7 +14,7 @@ from pyinfra.context import host
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.ops import secret
-from stackctl.ops.step import Check, WriteFiles
+from stackctl.ops.step import Check, Step, WriteFiles
 from stackctl.plan.change import FileChange
 from stackctl.plan.compare import FileState, compare
 
@@ -96,6 +96,15 @@ def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Generator
             [change for _, change in different],
             Check(tuple(check)) if check else None,
         )
+
+
+@operation()
+def directories(paths: Sequence[str]) -> Generator[Step, None, None]:
+    """Have these directories; those that exist keep their owner and mode."""
+    found = host.get_fact(Files, wanted=[(path, "-") for path in paths]) if paths else {}
+    for path in paths:
+        if path not in found or found[path].kind != "directory":
+            yield Step(f"mkdir -p -- {shlex.quote(path)}", reason=f"make {path}", action="add")
 
 
 @operation()

@@ -79,15 +79,15 @@ def system_is(expected: str) -> Generator[Step, None, None]:
 
 
 @operation()
-def named(name: str) -> Generator[Step, None, None]:
-    """Have the host called `name`, now and after a reboot."""
+def named(hostname: str) -> Generator[Step, None, None]:
+    """Have the host called `hostname`, now and after a reboot."""
     found = host.get_fact(HostName)
-    if found != (name, name):
-        quoted = shlex.quote(name)
+    if found != (hostname, hostname):
+        quoted = shlex.quote(hostname)
         yield Step(
             f"printf '%s\\n' {quoted} >/etc/hostname.stackctl && mv -f /etc/hostname.stackctl /etc/hostname"
             f" && hostname {quoted}",
-            reason=f"host name {found[0] if found else 'unset'} becomes {name}",
+            reason=f"host name {found[0] if found else 'unset'} becomes {hostname}",
         )
 
 

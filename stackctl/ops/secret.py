@@ -40,7 +40,11 @@ def reveal(artifact: Artifact) -> bytes:
     """The artifact's exact bytes, secrets filled in."""
     content = artifact.content
     for ref in artifact.secrets:
-        content = content.replace(ref.placeholder, value(ref))
+        text = value(ref)
+        # Formats quote in different ways, and none of ours needs these characters in a secret.
+        if any(character in text for character in "'\"\\\n"):
+            raise _unavailable(ref, "it holds a quote, a backslash or a line break", "use a value without")
+        content = content.replace(ref.placeholder, text)
     return content.encode()
 
 

@@ -1,0 +1,32 @@
+"""Model servers: one Compose project on every host that carries models."""
+
+from collections.abc import Sequence
+
+from pyinfra.api.deploy import deploy
+
+from stackctl.capabilities.serving import COMPOSE_FILE, PROJECT, ServingSpec
+from stackctl.core.artifact import Artifact
+from stackctl.ops import compose, files
+
+
+@deploy("serving")
+def serving(spec: ServingSpec, artifacts: Sequence[Artifact]) -> None:
+    """Containers as the project says, each answering before the next step."""
+    files.directories(name="make the directories that containers write to", paths=spec.directories)
+    written = files.write(name="write the compose project", artifacts=artifacts)
+    running = compose.project(
+        name="run the models",
+        project=PROJECT,
+        file=next(artifact for artifact in artifacts if artifact.path == COMPOSE_FILE),
+        images=spec.images,
+        after=[written],
+    )
+    for item in spec.running:
+        compose.answering(
+            name=f"wait for {item.service}",
+            project=PROJECT,
+            service=item.service,
+            url=item.health_url,
+            seconds=item.start_seconds,
+            after=[running],
+        )
