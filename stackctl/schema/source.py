@@ -139,7 +139,7 @@ class _Reader:
         return tree
 
     def _value(self, event: Any, key: Key, line: int | None) -> Written:
-        at = event.start_mark.line + 1 if line is None else line
+        at = _line(event) if line is None else line
         if len(key) > _DEEPEST:
             self._refuse(event, "is nested too deeply", f"an inventory needs less than {_DEEPEST} levels")
         before = self.count
@@ -173,7 +173,7 @@ class _Reader:
                 self._refuse(
                     event, "a setting's name has to be text", "quote it if it starts with `*`, `{` or `[`"
                 )
-            name, line = event.value, event.start_mark.line + 1
+            name, line = event.value, _line(event)
             value = self._value(next(self.events), (*key, name), line)
             if name in entries:
                 self.findings.append(
@@ -214,8 +214,12 @@ class _Reader:
             self._refuse(event, f"the file holds more than {_MOST} values", "aliases of aliases multiply")
 
     def _refuse(self, event: Any, what: str, hint: str) -> NoReturn:
-        where = f"{self.file}:{event.start_mark.line + 1}"
+        where = f"{self.file}:{_line(event)}"
         raise FindingsError(*self.findings, Finding(where, what, hint))
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _scalar(event: Any) -> Scalar:

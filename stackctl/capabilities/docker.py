@@ -1,0 +1,100 @@
+"""The container engine and Compose, from the distribution."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackctl.core.artifact import FileTemplate
+from stackctl.core.secret import SecretRef
+from stackctl.schema.docker import Docker
+from stackctl.schema.fleet import Fleet
+from stackctl.schema.host import Host
+from stackctl.schema.problem import Problem
+
+DAEMON_FILE = "/etc/docker/daemon.json"
+LOGINS_FILE = "/root/.docker/config.json"
+
+_PACKAGES = {
+    "debian-13": ("docker-cli", "docker-compose", "docker.io"),
+    "ubuntu-24.04": ("docker-compose-v2", "docker.io"),
+    "ubuntu-22.04": ("docker-compose-v2", "docker.io"),
+}
+"""Where a system is missing its distribution has no Compose v2."""
+_HUB = {"docker.io": "https://index.docker.io/v1/"}
+"""The one registry whose logins Docker files under another name."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Credentials for one registry."""
+
+    registry: str
+    """As Docker's own configuration names it."""
+    user: str
+    password: SecretRef
+
+
+@dataclass(frozen=True)
+class DockerSpec:
+    """The engine of one host."""
+
+    packages: tuple[str, ...]
+    daemon: Mapping[str, Any]
+    """Keys of daemon.json that are ours; all others stay as they are."""
+    logins: tuple[Login, ...]
+
+
+def resolve(fleet: Fleet, host: str) -> DockerSpec | None:
+    """The engine; None where the host carries no models."""
+    wanted = fleet.hosts[host]
+    if "models" not in wanted.roles:
+        return None
+    logins = (
+        Login(_HUB.get(registry, registry), login.user, login.password)
+        for registry, login in sorted(wanted.docker.registries.items())
+    )
+    return DockerSpec(_PACKAGES.get(wanted.os, ()), _daemon(wanted), tuple(logins))
+
+
+def templates(spec: DockerSpec) -> tuple[FileTemplate, ...]:
+    """Logins alone are a file of ours; daemon.json belongs to others as well."""
+    if not spec.logins:
+        return ()
+    auths = {
+        login.registry: {"username": login.user, "password": login.password.placeholder}
+        for login in spec.logins
+    }
+    secrets = tuple(sorted({login.password for login in spec.logins}))
+    return (
+        FileTemplate(LOGINS_FILE, "docker/config.json.j2", {"auths": auths}, mode=0o600, secrets=secrets),
+    )
+
+
+def check(fleet: Fleet) -> Iterator[Problem]:
+    """Systems that have no Compose v2."""
+    for name, host in fleet.hosts.items():
+        if "models" in host.roles and host.os not in _PACKAGES:
+            what = f"{host.os} has no Compose v2, which hosts with the role `models` need"
+            hint = f"install one of {', '.join(sorted(_PACKAGES))}; the role `gateway` is fine on {host.os}"
+            yield Problem(("hosts", name, "os"), what, hint)
+
+
+def _daemon(host: Host) -> dict[str, Any]:
+    daemon: dict[str, Any] = {
+        # Containers go on while the engine restarts for an update or a new setting.
+        "live-restore": True,
+        "log-driver": "local",
+    }
+    if host.gpus:
+        daemon["features"] = {"cdi": True}  # the default only from Docker 28.3 on
+    return daemon | _network(host.docker)
+
+
+def _network(docker: Docker) -> dict[str, Any]:
+    daemon: dict[str, Any] = {}
+    if docker.insecure_registries:
+        daemon["insecure-registries"] = sorted(docker.insecure_registries)
+    if docker.address_pool is not None:
+        base = docker.address_pool
+        daemon["default-address-pools"] = [{"base": str(base), "size": max(base.prefixlen, 24)}]
+    return daemon

@@ -1,0 +1,231 @@
+"""Model servers: one Compose project on every host that carries models."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stackctl.core.artifact import FileTemplate
+from stackctl.core.compose import (
+    Bind,
+    Deploy,
+    Devices,
+    EnvironmentFile,
+    HealthCheck,
+    Port,
+    Project,
+    Reservations,
+    Resources,
+    Service,
+    Volume,
+)
+from stackctl.core.secret import SecretRef
+from stackctl.schema.fleet import Fleet
+from stackctl.schema.host import Host
+from stackctl.schema.problem import Problem
+from stackctl.schema.serving import CPU, Placement
+from stackctl.servers.base import Launch, LocalWeights, NamedSecret, Server
+
+PROJECT = "stackctl"
+FOLDER = "/etc/stackctl/serving"
+COMPOSE_FILE = f"{FOLDER}/compose.yaml"
+HUB_CACHE = "/root/.cache/huggingface"
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One running copy of a model, as the gateway reaches it."""
+
+    name: str
+    """`gpu1`, or `gpu1:8001` where the placement names a port."""
+    address: str
+    port: int
+    max_requests: int | None
+    """Requests it works on at the same time; None: not known."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secret variables of one container, in a file that root alone reads."""
+
+    path: str
+    variables: tuple[tuple[str, SecretRef], ...]
+
+
+@dataclass(frozen=True)
+class Running:
+    """One container as a person knows it."""
+
+    service: str
+    model: str
+    image: str
+    """As it is pulled."""
+    health_url: str
+    """Answers the host itself with 200 once the model is loaded."""
+    start_seconds: int
+    """How long that may take."""
+
+
+@dataclass(frozen=True)
+class ServingSpec:
+    """All containers of one host; none is a spec too, which removes the last."""
+
+    project: Project
+    running: tuple[Running, ...]
+    secrets: tuple[Secrets, ...]
+    directories: tuple[str, ...]
+    """Directories on the host that the containers write to."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Every image once."""
+        return tuple(sorted({item.image for item in self.running}))
+
+
+def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
+    """Where a model answers, in the order of its placements."""
+    endpoint = fleet.models[model].endpoint()
+    return tuple(
+        Replica(
+            _replica_name(placement),
+            str(fleet.hosts[placement.host].address),
+            placement.port or endpoint.port,
+            endpoint.max_requests,
+        )
+        for placement in fleet.placements.get(model, ())
+    )
+
+
+def resolve(fleet: Fleet, host: str) -> ServingSpec | None:
+    """The host's containers; None where it carries no models."""
+    if "models" not in fleet.hosts[host].roles:
+        return None
+    placed = [_Placed(fleet, model, placement) for model, placement in fleet.on(host)]
+    return ServingSpec(
+        project=Project(
+            name=PROJECT,
+            services={item.name: item.service() for item in placed},
+            volumes=tuple(sorted(volume for item in placed for volume in item.volumes())),
+        ),
+        running=tuple(item.running() for item in placed),
+        secrets=tuple(item.secrets for item in placed if item.secrets.variables),
+        directories=tuple(sorted({item.hub for item in placed if item.launch.hub})),
+    )
+
+
+def templates(spec: ServingSpec) -> tuple[FileTemplate, ...]:
+    """The project, and a file of secret variables for each container that has some."""
+    secrets = (_secret_file(item) for item in spec.secrets)
+    return (FileTemplate(COMPOSE_FILE, "serving/compose.yaml.j2", {"project": spec.project}), *secrets)
+
+
+def check(fleet: Fleet) -> Iterator[Problem]:
+    """Two containers of one host cannot have one name."""
+    for host in fleet.hosts:
+        owners: dict[str, str] = {}
+        for model, placement in fleet.on(host):
+            name = _service_name(model, placement)
+            owner = owners.setdefault(name, model)
+            if owner != model:
+                what = (
+                    f"`{model}` and `{owner}` on port {placement.port} would both be the container `{name}`"
+                )
+                yield Problem(("placements", model), what, "rename one of the models")
+
+
+def _secret_file(secrets: Secrets) -> FileTemplate:
+    values = {"variables": [(name, ref.placeholder) for name, ref in secrets.variables]}
+    references = tuple(sorted({ref for _, ref in secrets.variables}))
+    return FileTemplate(secrets.path, "serving/secrets.env.j2", values, mode=0o600, secrets=references)
+
+
+def _replica_name(placement: Placement) -> str:
+    return placement.host if placement.port is None else f"{placement.host}:{placement.port}"
+
+
+def _service_name(model: str, placement: Placement) -> str:
+    # The port is in the name only where a person wrote one, so that a second replica never renames the first.
+    return model if placement.port is None else f"{model}-{placement.port}"
+
+
+class _Placed:
+    """One placement with all it refers to."""
+
+    def __init__(self, fleet: Fleet, model: str, placement: Placement) -> None:
+        self.model = model
+        self.placement = placement
+        self.name = _service_name(model, placement)
+        self.server: Server = fleet.models[model]
+        self.launch: Launch = self.server.launch(model)
+        self.host: Host = fleet.hosts[placement.host]
+        self.image = fleet.pinned(self.server.image)
+        self.hub = f"{self.host.weights}/hub"
+        names = dict(self.server.secret_names)
+        variables = tuple((variable, fleet.secrets[name]) for variable, name in sorted(names.items()))
+        self.secrets = Secrets(f"{FOLDER}/{self.name}.env", variables)
+
+    @property
+    def port(self) -> int:
+        return self.placement.port or self.server.endpoint().port
+
+    def running(self) -> Running:
+        url = f"http://{self.host.address}:{self.port}{self.server.endpoint().health_path}"
+        return Running(self.name, self.model, self.image, url, self.launch.start_seconds)
+
+    def volumes(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}-{volume}" for volume in self.launch.volumes)
+
+    def service(self) -> Service:
+        inner = self.server.endpoint().port
+        return Service(
+            image=self.image,
+            command=self.launch.command,
+            environment=self._environment(),
+            env_file=(EnvironmentFile(path=self.secrets.path),) if self.secrets.variables else (),
+            ports=(Port(target=inner, host_ip=str(self.host.address), published=str(self.port)),),
+            volumes=self._mounts(),
+            deploy=self._deploy(),
+            shm_size=self.launch.shared_memory,
+            stop_grace_period=f"{self.launch.stop_seconds}s",
+            healthcheck=self._health_check() if self.launch.curl else None,
+            labels=self._labels(),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        written = {key: value for key, value in self.server.env.items() if not isinstance(value, NamedSecret)}
+        return dict(sorted({**self.launch.environment, **written}.items()))
+
+    def _mounts(self) -> tuple[Bind | Volume, ...]:
+        mounts: list[Bind | Volume] = []
+        if isinstance(self.server.weights, LocalWeights):
+            path = self.server.weights.path
+            source = f"{self.host.weights}/{path}"
+            mounts.append(Bind(source=source, target=f"/weights/{path}", read_only=True))
+        if self.launch.hub:
+            mounts.append(Bind(source=self.hub, target=HUB_CACHE))
+        kept = sorted(self.launch.volumes.items())
+        return (*mounts, *(Volume(source=f"{self.name}-{name}", target=target) for name, target in kept))
+
+    def _deploy(self) -> Deploy | None:
+        if CPU in self.placement.devices:
+            return None
+        names = tuple(f"nvidia.com/gpu={self.host.gpus[device].uuid}" for device in self.placement.devices)
+        return Deploy(resources=Resources(reservations=Reservations(devices=(Devices(device_ids=names),))))
+
+    def _health_check(self) -> HealthCheck:
+        endpoint = self.server.endpoint()
+        url = f"http://127.0.0.1:{endpoint.port}{endpoint.health_path}"
+        return HealthCheck(
+            test=("CMD", "curl", "-fsS", "-m", "5", url),
+            interval="10s",
+            timeout="6s",
+            retries=6,
+            start_period=f"{self.launch.start_seconds}s",
+            start_interval="5s",
+        )
+
+    def _labels(self) -> dict[str, str]:
+        if not self.secrets.variables:
+            return {}
+        # Where secrets are found, never what they are: a hash of a short secret gives it away.
+        text = "\n".join(f"{name}={ref.placeholder}" for name, ref in self.secrets.variables)
+        return {"stackctl.secrets": hashlib.sha256(text.encode()).hexdigest()[:16]}

@@ -1,0 +1,81 @@
+"""The machine itself: packages, names, clock, kernel settings."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from stackctl.core.artifact import FileTemplate
+from stackctl.schema.fleet import Fleet
+from stackctl.schema.problem import Problem
+
+SYSCTL_FILE = "/etc/sysctl.d/60-stackctl.conf"
+TIME_FILE = "/etc/systemd/timesyncd.conf.d/stackctl.conf"
+
+_PACKAGES = ("ca-certificates", "curl")
+_TIME_PACKAGE = "systemd-timesyncd"
+_SYSCTL = {
+    # A gateway accepts bursts of connections; the kernel cuts every listen queue to this.
+    "net.core.somaxconn": "4096",
+    # Gateways and containers bind the host's address, at boot perhaps before the network has come up.
+    "net.ipv4.ip_nonlocal_bind": "1",
+}
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """One host's ground to stand on."""
+
+    os: str
+    hostname: str
+    packages: tuple[str, ...]
+    names: tuple[str, ...]
+    """Lines for the hosts file, the same on every host."""
+    timesyncd: bool
+    """Whether systemd-timesyncd keeps the clock; else something outside does."""
+    time_servers: tuple[str, ...]
+    sysctl: Mapping[str, str]
+
+
+def resolve(fleet: Fleet, host: str) -> SystemSpec:
+    """Every host has this capability."""
+    wanted = fleet.hosts[host]
+    timesyncd = wanted.system.time == "timesyncd"
+    packages = {*_PACKAGES, *wanted.system.packages, *([_TIME_PACKAGE] if timesyncd else [])}
+    return SystemSpec(
+        os=wanted.os,
+        hostname=wanted.system.hostname or host,
+        packages=tuple(sorted(packages)),
+        names=_names(fleet),
+        timesyncd=timesyncd,
+        time_servers=wanted.system.time_servers if timesyncd else (),
+        sysctl=dict(sorted({**_SYSCTL, **wanted.system.sysctl}.items())),
+    )
+
+
+def templates(spec: SystemSpec) -> tuple[FileTemplate, ...]:
+    """Kernel settings, and time servers where there are any."""
+    files = [FileTemplate(SYSCTL_FILE, "system/sysctl.conf.j2", {"sysctl": spec.sysctl})]
+    if spec.time_servers:
+        values = {"servers": spec.time_servers}
+        files.append(FileTemplate(TIME_FILE, "system/timesyncd.conf.j2", values))
+    return tuple(files)
+
+
+def check(fleet: Fleet) -> Iterator[Problem]:
+    """Host names that two hosts would call themselves, and time servers that nobody would ask."""
+    owners: dict[str, str] = {}
+    for name, host in fleet.hosts.items():
+        own = host.system.hostname or name
+        owner = owners.setdefault(own, name)
+        if owner != name:
+            key = ("hosts", name, *(("system", "hostname") if host.system.hostname else ()))
+            yield Problem(key, f"`{own}` is already what {owner} calls itself", "choose another `hostname`")
+        if host.system.time_servers and host.system.time == "external":
+            key = ("hosts", name, "system", "time_servers")
+            what = "is given, but the clock is kept from outside"
+            yield Problem.at(*key, what=what, hint="take out `time: external` or the servers")
+
+
+def _names(fleet: Fleet) -> tuple[str, ...]:
+    hosts = ((host.address, f"{name}.{fleet.network.domain} {name}") for name, host in fleet.hosts.items())
+    more = ((address, name) for name, address in fleet.network.names.items())
+    return tuple(f"{address} {names}" for address, names in sorted([*hosts, *more]))

@@ -1,0 +1,57 @@
+"""Where a project is, and where its deploys and templates are found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackctl.core.finding import Finding, FindingsError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A directory with an `inventory/`; its own deploys and templates win over the stock ones."""
+
+    root: Path
+
+    @property
+    def template_folders(self) -> tuple[Path, ...]:
+        """Where templates are looked for, in order."""
+        return (self.root / "templates", stock("templates"))
+
+    @property
+    def known_hosts(self) -> Path:
+        """Host keys that are trusted for this project."""
+        return self.root / "inventory" / "known_hosts"
+
+    def deploy(self, capability: str) -> Path:
+        """The file of a capability's deploy; FindingsError where there is none."""
+        for folder in (self.root / "deploys", stock("deploys")):
+            path = folder / f"{capability}.py"
+            if path.is_file():
+                return path
+        what = f"there is no deploy `{capability}`"
+        raise FindingsError(Finding(f"deploys/{capability}.py", what, "write it, or install stackctl again"))
+
+
+def stock(kind: str) -> Path:
+    """The deploys or templates that come with stackctl: inside the wheel, or at the root of a checkout."""
+    packaged = _PACKAGE / "stock" / kind
+    return packaged if packaged.is_dir() else _PACKAGE.parent / kind
+
+
+def find(start: Path) -> Project:
+    """The nearest directory upward from `start` that holds `inventory/`."""
+    for folder in (start, *start.parents):
+        if (folder / "inventory").is_dir():
+            return Project(folder)
+    what = "neither this directory nor one above it holds `inventory/`"
+    raise FindingsError(Finding(str(start), what, "go to your project, or name it with `--project`"))
+
+
+def at(folder: Path) -> Project:
+    """The project that the operator named."""
+    if not (folder / "inventory").is_dir():
+        what = "holds no `inventory/`, so it is not a project"
+        raise FindingsError(Finding(str(folder), what, "name the directory that holds `inventory/`"))
+    return Project(folder.resolve())
