@@ -21,15 +21,19 @@ def run(
     hint: str | None = None,
 ) -> str:
     """What the tool wrote to its output; a FindingsError with its last words when it failed."""
-    done = subprocess.run(
-        [str(word) for word in argv],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env={**os.environ, **(env or {})},
-    )
+    try:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**os.environ, **(env or {})},
+        )
+    except FileNotFoundError as error:
+        what = f"`{error.filename}` is not on this machine"
+        raise FindingsError(Finding(where, what, "install the Debian package that has it")) from error
     if done.returncode:
         raise FindingsError(
             failure(argv, done.returncode, done.stderr or done.stdout, where=where, hint=hint)
