@@ -53,10 +53,15 @@ def load_with_warnings(
         if cause is not None:  # what is said of a whole section may be due to the entries left out of it
             problems = [problem for problem in problems if len(problem.key) > 1]
         findings += [_placed(problem, tree) for problem in problems]
-    unique = tuple(sorted(set(findings), key=_order))
+    unique = in_order(findings)
     if fleet is None or cause is not None or any(item.severity == "error" for item in unique):
         raise FindingsError(*unique) from cause
     return fleet, unique
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, by file and line."""
+    return tuple(sorted(set(findings), key=_order))
 
 
 def _written(project: Path, environment: str) -> tuple[Written, list[Finding]]:

@@ -1,0 +1,36 @@
+"""Findings as people read them, and as machines do."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from stackctl.core.finding import Finding
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """One block a finding: where and what, evidence, the way out."""
+    return "\n".join(line for finding in findings for line in _lines(finding))
+
+
+def findings_totals(findings: Sequence[Finding]) -> str:
+    """`2 errors, 1 warning.`"""
+    kinds = [finding.severity for finding in findings]
+    counts = (_counted(kinds.count("error"), "error"), _counted(kinds.count("warning"), "warning"))
+    return ", ".join(count for count in counts if count) + "."
+
+
+def findings_json(findings: Sequence[Finding], **more: object) -> str:
+    """The findings' values, as they are, after what else there is to say."""
+    return json.dumps({"format": 1, **more, "findings": [asdict(item) for item in findings]}, indent=2)
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    warning = "warning: " if finding.severity == "warning" else ""
+    yield f"{finding.where}  {warning}{finding.what}"
+    yield from (f"    {line}" for line in finding.detail)
+    if finding.hint is not None:
+        yield f"  hint: {finding.hint}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count > 1)}" if count else ""
