@@ -13,13 +13,13 @@ from stackctl.ops import compose, files
 def serving(spec: ServingSpec, artifacts: Sequence[Artifact]) -> None:
     """Containers as the project says, each answering before the next step."""
     files.directories(name="make the directories that containers write to", paths=spec.directories)
-    written = files.write(name="write the compose project", artifacts=artifacts)
+    secrets = files.write(
+        name="write the models' secrets", artifacts=[item for item in artifacts if item.path != COMPOSE_FILE]
+    )
+    project = [item for item in artifacts if item.path == COMPOSE_FILE]
+    files.write(name="write the compose project", artifacts=project)
     running = compose.project(
-        name="run the models",
-        project=PROJECT,
-        file=next(artifact for artifact in artifacts if artifact.path == COMPOSE_FILE),
-        images=spec.images,
-        after=[written],
+        name="run the models", project=PROJECT, file=project[0], images=spec.images, after=[secrets]
     )
     for item in spec.running:
         compose.answering(

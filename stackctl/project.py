@@ -55,3 +55,8 @@ def at(folder: Path) -> Project:
         what = "holds no `inventory/`, so it is not a project"
         raise FindingsError(Finding(str(folder), what, "name the directory that holds `inventory/`"))
     return Project(folder.resolve())
+
+
+def of(folder: Path | None) -> Project:
+    """The project named by `--project`, or else the nearest one upward from here."""
+    return find(Path.cwd()) if folder is None else at(folder)

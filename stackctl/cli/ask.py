@@ -12,7 +12,7 @@ from stackctl.cli.options import Environment, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.dial import dial
-from stackctl.project import Project
+from stackctl import project as projects
 from stackctl.render import jobs
 from stackctl.schema.load import load
 
@@ -28,7 +28,7 @@ def ask(
     project: ProjectPath = None,
 ) -> None:
     """Send one chat message to a model through the gateway and print the answer as it streams in."""
-    found = Project.find(project)
+    found = projects.of(project)
     job, spec = _gateway(jobs(load(found.root, environment), found), environment)
     body = {
         "model": model,

@@ -15,7 +15,7 @@ from stackctl.lab.images.recipe import used_by
 from stackctl.lab.shell import become, inside
 from stackctl.lab.spec import EVERYDAY_IMAGES, LabSpec
 from stackctl.lab.status import LabStatus, status
-from stackctl.project import Project
+from stackctl import project as projects
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load
 
@@ -36,7 +36,7 @@ def up(
     project: ProjectPath = None,
 ) -> None:
     """Bring the lab up, or whatever of it is not; what takes long is made once and kept."""
-    spec = lab_of(load(Project.find(project).root, environment), tuple(image or ()))
+    spec = lab_of(load(projects.of(project).root, environment), tuple(image or ()))
     lifecycle.up(spec, _progress())
     names = ", ".join(f"{each.name} {each.address}" for each in spec.hosts)
     typer.echo(f"{spec.name} is up: {names}")
@@ -52,7 +52,7 @@ def down(environment: Lab = "lab") -> None:
 @lab.command(name="status")
 def show_status(environment: Lab = "lab", as_json: AsJson = False, project: ProjectPath = None) -> None:
     """Show the lab's hosts and what its registry serves."""
-    seen = status(lab_of(load(Project.find(project).root, environment)))
+    seen = status(lab_of(load(projects.of(project).root, environment)))
     typer.echo(json.dumps({**asdict(seen), "up": seen.up}, indent=2) if as_json else _status_text(seen))
 
 
@@ -64,7 +64,7 @@ def ssh(
     project: ProjectPath = None,
 ) -> None:
     """Log in to a host over SSH, as the operator does."""
-    spec = lab_of(load(Project.find(project).root, environment))
+    spec = lab_of(load(projects.of(project).root, environment))
     options = [f"UserKnownHostsFile={spec.known_hosts}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes"]
     flags = [word for option in options for word in ("-o", option)]
     address = f"{user}@{spec.host(name).address}"
@@ -79,7 +79,7 @@ def execute(
     project: ProjectPath = None,
 ) -> None:
     """Run a command on a host as root, without its network; exits as the command does."""
-    spec = lab_of(load(Project.find(project).root, environment))
+    spec = lab_of(load(projects.of(project).root, environment))
     become([*host.entering(spec, spec.host(name)), *command])
 
 

@@ -12,7 +12,7 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.hostkeys import NewKey, trust
 from stackctl.engine.run import Run
-from stackctl.project import Project
+from stackctl import project as projects
 from stackctl.render import jobs
 from stackctl.schema.load import load
 
@@ -22,7 +22,7 @@ def reached(
     project_path: Path | None, environment: str, limit: str | None, *, accept: bool, quiet: bool
 ) -> Iterator[tuple[Run, Progress]]:
     """A run over the environment's hosts, connected; those that cannot be reached carry their finding."""
-    project = Project.find(project_path)
+    project = projects.of(project_path)
     fleet = load(project.root, environment)
     chosen = limited(jobs(fleet, project), limit, environment)
     progress = Progress(tuple(job.host for job in chosen), quiet=quiet)

@@ -97,6 +97,7 @@ def project(
     """Have a project's containers as its file says: pulled, created, recreated, removed.
 
     `images` are pulled where the host does not have them; one pinned by digest never changes afterwards.
+    `after` names operations that write what Compose reads beside `file`: its hashes are then not final yet.
     """
     touched = any([changes(operation) for operation in after])
     text = secret.reveal(file).decode()
@@ -111,8 +112,8 @@ def project(
             hint="check the image's name and that this host reaches its registry",
         )
     reasons = _reasons(state)
-    if not reasons and touched:
-        reasons.append("compare the containers with the changed files")
+    if not reasons and touched and state.wanted is not None:
+        reasons.append("compare the containers with their changed secrets")
     if reasons or state.wanted is None:
         yield Step(
             f"docker compose -p {shlex.quote(project)} -f {shlex.quote(file.path)} --progress plain"
