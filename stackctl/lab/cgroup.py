@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from stackctl.lab.spec import is_namespace_of
 
+_PATIENCE = 20.0
 _ENTER = (
     'for group in $1; do echo $$ > "$group/cgroup.procs"; done; shift; while "$@"; [ $? -eq 133 ]; do :; done'
 )
@@ -34,11 +36,19 @@ def entering(name: str) -> list[str]:
 
 
 def remove(lab: str) -> None:
-    """Remove the groups of a lab's hosts; they must be empty of processes."""
+    """Remove the groups of a lab's hosts, whose processes have been killed."""
+    deadline = time.monotonic() + _PATIENCE
     for group in of_lab(lab):
-        for directory, _, _ in os.walk(group, topdown=False):
-            with contextlib.suppress(FileNotFoundError):
-                Path(directory).rmdir()
+        while not _is_removed(group) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _is_removed(group: Path) -> bool:
+    """Try to remove a tree of groups; one is busy until the last killed process in it is quite gone."""
+    for directory, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()
+    return not group.exists()
 
 
 def of_lab(lab: str) -> list[Path]:

@@ -46,16 +46,10 @@ def on(spec: LabSpec, name: str, command: str) -> str:
 
 
 def login(spec: LabSpec, user: str, name: str, command: str, stdin: str = "") -> str:
-    flags = [
-        "-i",
-        spec.key,
-        "-o",
-        f"UserKnownHostsFile={spec.known_hosts}",
-        "-o",
-        "StrictHostKeyChecking=yes",
-    ]
+    known = ["-o", f"UserKnownHostsFile={spec.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
     address = f"{user}@{spec.host(name).address}"
-    return run(inside(spec.namespace("operator"), ["ssh", *flags, address, command]), stdin=stdin)
+    ssh = ["ssh", "-i", str(spec.key), *known, address, command]
+    return run(inside(spec.namespace("operator"), ssh), stdin=stdin)
 
 
 def test_all_hosts_are_up_and_the_registry_serves_the_images() -> None:
