@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,8 +15,8 @@ from stackctl.schema.outline import Outline
 from stackctl.schema.problem import Problem
 from stackctl.schema.profiles import with_profiles
 from stackctl.schema.prune import without
-from stackctl.schema.source import Key, Written, dotted, read
-from stackctl.schema.wording import finding, similar
+from stackctl.schema.source import Written, dotted, read
+from stackctl.schema.wording import finding, located, similar
 
 CATALOGUE = "models.yaml"
 LOCK = "images.lock"
@@ -133,7 +134,6 @@ def _validated(tree: Written) -> tuple[Fleet | None, list[Finding], ValidationEr
     try:
         return _fleet(tree), [], None
     except ValidationError as error:
-        outline = Outline(Fleet.model_json_schema())
         errors = error.errors(include_url=False, include_input=False)
         places = [tuple(item["loc"]) for item in errors]
         # A list with a wrong entry is reported as too short as well.
@@ -143,27 +143,21 @@ def _validated(tree: Written) -> tuple[Fleet | None, list[Finding], ValidationEr
             if item["type"] != "too_short"
             or not any(place[: len(item["loc"])] == item["loc"] != place for place in places)
         ]
-        findings = [finding(item, tree, outline) for item in real]
+        findings = [finding(item, tree, _outline()) for item in real]
         try:
-            return _fleet(without(tree, [_key(item["loc"], tree) for item in errors])), findings, error
+            return _fleet(without(tree, [located(item["loc"], tree)[0] for item in errors])), findings, error
         except ValidationError:
             return None, findings, error
+
+
+@cache
+def _outline() -> Outline:
+    return Outline(Fleet.model_json_schema())
 
 
 def _fleet(tree: Written) -> Fleet:
     # JSON is where pydantic's strict mode still takes text for an address and a list for a tuple.
     return Fleet.model_validate_json(json.dumps(tree.plain))
-
-
-def _key(location: tuple[int | str, ...], tree: Written) -> Key:
-    """Way through the tree to what an error is about, without pydantic's own steps."""
-    key: Key = ()
-    found = tree
-    for step in location:
-        inner = found.get(step)
-        if inner is not None:
-            found, key = inner, (*key, step)
-    return key
 
 
 def _order(item: Finding) -> tuple[str, int, Finding]:

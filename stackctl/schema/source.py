@@ -80,9 +80,7 @@ def read(text: str, file: str) -> Written:
     try:
         tree = _Reader(file, yaml.parse(text, Loader=_Parser), findings).document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = 1 if mark is None else mark.line + 1
-        raise FindingsError(*findings, _syntax(f"{file}:{line}", text, line, error.problem or "")) from error
+        raise FindingsError(*findings, _syntax(file, text, error)) from error
     except yaml.YAMLError as error:
         what = "has a character that YAML does not allow"
         raise FindingsError(Finding(file, what, "remove control characters and byte-order marks")) from error
@@ -91,20 +89,22 @@ def read(text: str, file: str) -> Written:
     return tree
 
 
-def _syntax(where: str, text: str, line: int, problem: str) -> Finding:
+def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Finding:
     """What stands there is not repeated: it may be a secret."""
-    rows = text.splitlines()
-    row = rows[line - 1] if line <= len(rows) else ""
+    mark = error.problem_mark or error.context_mark
+    line = 1 if mark is None else int(mark.line) + 1
+    where = f"{file}:{line}"
+    row = (text.splitlines() + [""] * line)[line - 1]
+    problem = error.problem or "what stands here does not fit"
     if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in problem:
         return Finding(where, "a tab indents this line", "indent with spaces")
-    if "alias" in problem:
-        return Finding(
-            where, "`*` refers to an anchor that is not there", "define it with `&` further up, or quote"
-        )
-    wording = re.sub(r"\s*['\"].*", "", problem.removeprefix("found ")) or "what stands here does not fit"
-    return Finding(
-        where, f"is not YAML: {wording}", "check indentation, quotes and colons here and in the line above"
-    )
+    if not problem.startswith(("did not find expected", "could not find expected")):
+        problem = re.sub(r"\s*['\"].*", "", problem)
+    begun = error.context_mark
+    if begun is not None and int(begun.line) + 1 != line:
+        problem += f", in what begins in line {int(begun.line) + 1}"
+    hint = "check indentation, quotes, brackets and colons here and in the line above"
+    return Finding(where, f"is not YAML: {problem}", hint)
 
 
 class _Reader:

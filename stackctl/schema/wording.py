@@ -3,15 +3,15 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from stackctl.core.finding import Finding
 from stackctl.schema.outline import Outline
-from stackctl.schema.source import Written, dotted
-from stackctl.servers.base import smells_of_secret
+from stackctl.schema.source import Key, Written, dotted
+from stackctl.servers.base import KINDS, smells_of_secret
 
 _WANTED = {
     "int_type": "a whole number",
@@ -68,29 +68,27 @@ def similar(name: str, names: Iterable[str], otherwise: str | None = None) -> st
 
 def finding(error: ErrorDetails, tree: Written, outline: Outline) -> Finding:
     """One of pydantic's errors as a finding at the place where its cause was written."""
-    written, missing, of_key = _place(error, tree)
+    location = (*error["loc"], *error.get("ctx", {}).get("at", ()))
+    _, written = located(location, tree)
     if error["type"] == "missing":
-        return _missing(written, missing, outline)
+        return _missing(written, str(location[-1]), outline)
     if error["type"] == "extra_forbidden":
         return _unknown(written, tree, outline)
     if error["type"].startswith("union_tag"):
         return _untagged(error, written, outline)
-    what, hint = _judgement(error, written, of_key=of_key)
+    what, hint = _judgement(error, written, of_key=location[-1:] == ("[key]",))
     return Finding(written.where, what, hint)
 
 
-def _place(error: ErrorDetails, tree: Written) -> tuple[Written, str, bool]:
-    """Where an error is, the name of what is missing there, and whether it is about the name itself."""
+def located(location: Sequence[str | int], tree: Written) -> tuple[Key, Written]:
+    """The value that one of pydantic's errors is about, or the nearest above it, and the way there."""
+    key: Key = ()
     found = tree
-    missing = ""
-    of_key = False
-    for step in (*error["loc"], *error.get("ctx", {}).get("at", ())):
+    for index, step in enumerate(location):
         inner = found.get(step)
-        of_key = step == "[key]"
-        missing = str(step)
-        if inner is not None and not missing.startswith("<"):
-            found = inner
-    return found, missing, of_key
+        if inner is not None and (step not in KINDS or index == len(location) - 1):
+            found, key = inner, (*key, step)
+    return key, found
 
 
 def _missing(parent: Written, name: str, outline: Outline) -> Finding:

@@ -29,6 +29,10 @@ Api = Literal[
 """The inference APIs a model can answer; the gateway lets through the paths of these and no others."""
 
 
+KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>"})
+"""How pydantic's errors name the branch of a union; no step of an inventory's own."""
+
+
 class LocalWeights(Model):
     """Weights that are on the host already."""
 

@@ -1,0 +1,36 @@
+"""Golden files: what we write, compared with a file in its own format. `STACKCTL_GOLDEN=update` rewrites them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from stackctl.core.job import Job
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def expect_files(folder: str, files: Mapping[str, str]) -> None:
+    """Require that the golden folder holds exactly these files."""
+    root = GOLDEN / folder
+    if os.environ.get("STACKCTL_GOLDEN") == "update":
+        for path in _stored(root).keys() - files.keys():
+            (root / path).unlink()
+        for path, text in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
+    assert dict(files) == _stored(root)
+
+
+def files_of(job: Job, capability: str | None = None) -> dict[str, str]:
+    """Content by path of a host's files, of one capability or of all."""
+    return {
+        artifact.path.lstrip("/"): artifact.content
+        for part in job.parts
+        if capability in (None, part.capability)
+        for artifact in part.files
+    }
+
+
+def _stored(root: Path) -> dict[str, str]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}

@@ -1,0 +1,242 @@
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.schema.load import environments, load, load_with_warnings
+from tests.inventory import CATALOGUE, HOSTS, complaints, fleet, project
+
+
+def test_a_fleet_is_an_environment_with_the_catalogue(tmp_path: Path) -> None:
+    read = fleet(tmp_path, HOSTS + "placements: {chat: [{host: gpu1, devices: [cpu]}]}")
+
+    assert str(read.hosts["gpu1"].address) == "10.0.0.12"
+    assert read.models["chat"].server == "vllm"
+    assert read.placements["chat"][0].devices == ("cpu",)
+
+
+def test_a_fleet_cannot_be_changed(tmp_path: Path) -> None:
+    read = fleet(tmp_path, HOSTS)
+
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(read, "environment", "other")  # noqa: B010 - types would refuse it already
+
+
+def test_the_same_files_give_equal_fleets(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+
+    assert load(root, "test") == load(root, "test")
+
+
+ONE = "hosts:\n  a: {address: 10.0.0.11}\n"  # lines 2 and 3 of the file
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("hosts: {a: {address: 10.0.0.1, wieghts: /w}}", "test.yaml:2 `hosts.a.wieghts` is not a setting | did you mean `weights`?"),
+        (
+            "hosts:\n  a: {}",
+            ("test.yaml:3 `hosts.a.address` is missing | add `address: ...`: Address in the hosts' own network:"
+            " models and gateways listen on it, other hosts reach it there"),
+        ),
+        (
+            "hosts: {a: {address: 10.0.0.300}}",
+            "test.yaml:2 `hosts.a.address` cannot be `10.0.0.300` | write an IPv4 address, four numbers such as 10.0.0.11",
+        ),
+        ("hosts: {A_b: {address: 10.0.0.1}}", ("test.yaml:2 `hosts.A_b` has a name that does not fit"
+         " | write lower-case letters, digits and hyphens, a letter first, 63 at most")),
+        ("hosts: {}", "test.yaml:2 `hosts` is empty | write at least 1"),
+        ("hosts: [a]", "test.yaml:2 `hosts` cannot be a list | write a mapping of `name: value` lines"),
+        (ONE + "gatway: {}", "test.yaml:4 `gatway` is not a setting | did you mean `gateway`?"),
+        (ONE + 'gateway: {port: "8080"}', "test.yaml:4 `gateway.port` is text, `8080` | write the number without quotes"),
+        (ONE + "gateway: {port: 0}", "test.yaml:4 `gateway.port` cannot be `0` | write at least 1"),
+        (ONE + "gateway: {port: 99999}", "test.yaml:4 `gateway.port` cannot be `99999` | write at most 65535"),
+        (ONE + "gateway:\n  port:", "test.yaml:5 `gateway.port` has no value | give it one, or take the line out"),
+        (ONE + "network: {domain: 5}", "test.yaml:4 `network.domain` is a number, `5` | write it in quotes to make it text"),
+        (ONE + "models: {}", ("test.yaml:4 `models` is not part of an environment"
+         " | move it to inventory/models.yaml, which all environments share")),
+        (ONE + "placements: {chat: {host: a}}", "test.yaml:4 `placements.chat` cannot be a mapping | write a list"),
+        (ONE + "<<: {}", ("test.yaml:4 `<<` is not a setting"
+         " | merge keys are not part of YAML 1.2; write a profile and name it with `profile`")),
+        ("hosts: {a: {address: 10.0.0.1, os: debian13}}",
+         "test.yaml:2 `hosts.a.os` cannot be `debian13` | did you mean `debian-13`?"),
+        ("hosts: {a: {address: 10.0.0.1, ssh: {sudo: yes}}}",
+         "test.yaml:2 `hosts.a.ssh.sudo` cannot be `yes` | write `true` or `false`"),
+        ("hosts: {a: {address: 10.0.0.1, roles: [models, models]}}",
+         "test.yaml:2 `hosts.a.roles.1` lists `models` again | keep one of them"),
+        ("hosts: {a: {address: 10.0.0.1, system: {sysctl: {vm.swappiness: 1.5}}}}",
+         'test.yaml:2 `hosts.a.system.sysctl."vm.swappiness"` is a number, `1.5` | write it in quotes to make it text'),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_its_line_and_a_way_out(
+    tmp_path: Path, text: str, finding: str
+) -> None:
+    assert complaints(tmp_path, text) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("entry", "finding"),
+    [
+        ("{server: vlm}", "2 `models.x.server` cannot be `vlm` | did you mean `vllm`?"),
+        ("{image: a:1}", "2 `models.x.server` is missing | add `server: ...`: `vllm`"),
+        ("{server: custom, image: a:1, api: [speech], port: 1, helth: /}", "2 `models.x.helth` is not a setting | did you mean `health`?"),
+        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `args`,"
+         " `env`, `health`, `image`, `max_requests`, `metrics`, `port`, `server`, `start_seconds`, `stop_seconds`, `volumes`, `weights`")),
+        ("{server: custom, image: a:latest, api: [speech], port: 1}", ("2 `models.x.image` cannot be `a:latest`"
+         " | write `name:version`, or `registry:port/name:version`; `latest` is no version")),
+        ("{server: custom, image: a:1, api: [speach], port: 1}", "2 `models.x.api.0` cannot be `speach` | did you mean `speech`?"),
+        ("{server: custom, image: a:1, api: [], port: 1}", "2 `models.x.api` is empty | write at least 1"),
+        ("{server: custom, image: a:1, api: [speech], port: 1, weights: {path: ../x}}", ("2 `models.x.weights.path` cannot be `../x`"
+         " | write a path below the host's weights directory, without `..`")),
+        ("{server: vllm, image: a:1, api: [chat], weights: {repo: a/b}}", ("2 `models.x.weights.revision` is missing"
+         " | add `revision: ...`: Commit of the repository")),
+        ("{server: vllm, image: a:1, api: [chat], weights: {path: w}, extra_args: [--port=1]}",
+         "2 `models.x.extra_args.0` cannot be `--port=1` | `port` of the placement decides that"),
+    ],
+)  # fmt: skip
+def test_a_wrong_catalogue_is_named_the_same_way(tmp_path: Path, entry: str, finding: str) -> None:
+    assert complaints(tmp_path, HOSTS, f"models:\n  x: {entry}") == [f"models.yaml:{finding}"]
+
+
+def test_everything_wrong_is_found_at_once(tmp_path: Path) -> None:
+    text = """\
+hosts:
+  edge: {address: 10.0.0.11, roles: [gatway]}
+  gpu1: {address: 10.0.0.12, roles: [models]}
+  gpu2: {address: 10.0.0.12, roles: [models]}
+placements:
+  chat: [{host: gpu3, devices: [cpu]}, {host: edge, devices: [cpu]}]
+  talk: [{host: gpu1, devices: [b]}]
+gateway: {port: 8080.5}
+"""
+    assert complaints(tmp_path, text, CATALOGUE + "catalog: {}\n") == [
+        "models.yaml:5 `catalog` is not a setting of the catalogue | there is `models`",
+        "test.yaml:3 `hosts.edge.roles.0` cannot be `gatway` | did you mean `gateway`?",
+        "test.yaml:5 10.0.0.12 is already gpu1's address | give every host an address of its own",
+        "test.yaml:7 `gpu3` is not one of `hosts` | did you mean `gpu2`?",
+        "test.yaml:8 `talk` is not a model of the catalogue | there are `chat`, `speak`",
+        "test.yaml:8 gpu1 has no device `b` | there is `cpu`",
+        "test.yaml:9 `gateway.port` cannot be `8080.5` | write a whole number",
+    ]
+
+
+def test_an_unknown_environment_lists_those_that_exist(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+
+    with pytest.raises(FindingsError, match="there is no environment `prod`") as caught:
+        load(root, "prod")
+
+    assert caught.value.findings[0].hint == "there is `test`"
+    assert environments(root) == ("test",)
+
+
+@pytest.mark.parametrize("name", ["../test", "models", "", "test/../test"])
+def test_only_files_of_the_inventory_are_environments(tmp_path: Path, name: str) -> None:
+    root = project(tmp_path, HOSTS).root
+
+    with pytest.raises(FindingsError, match="there is no environment"):
+        load(root, name)
+
+
+def test_the_name_inside_is_the_name_of_the_file(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory/test.yaml").rename(root / "inventory/live.yaml")
+
+    with pytest.raises(FindingsError, match=r"live.yaml:1: `environment` is not the name of the file"):
+        load(root, "live")
+
+
+def test_a_project_without_a_catalogue_is_told_so(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory/models.yaml").unlink()
+
+    with pytest.raises(FindingsError, match=r"inventory/models.yaml: there is no such file"):
+        load(root, "test")
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory/test.yaml").write_bytes(b"environment: test\n# caf\xe9\n")
+
+    with pytest.raises(FindingsError, match=r"test.yaml:2: is not UTF-8 text"):
+        load(root, "test")
+
+
+def test_a_directory_in_a_files_place_is_refused(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory/images.lock").mkdir()
+
+    with pytest.raises(FindingsError, match=r"images.lock: cannot be read: Is a directory"):
+        load(root, "test")
+
+
+def test_an_image_of_the_lock_is_used_by_digest(tmp_path: Path) -> None:
+    digest = f"sha256:{'ab' * 32}"
+
+    read = fleet(tmp_path, HOSTS, lock=f'"tts:1": {digest}\n')
+
+    assert read.pinned("tts:1") == f"tts@{digest}"
+    assert read.pinned("other:1") == "other:1"
+
+
+def test_a_digest_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert complaints(tmp_path, HOSTS, lock='"tts:1": latest\n') == [
+        "images.lock:1 `tts:1` cannot be `latest` | write `sha256:` and 64 hexadecimal digits"
+    ]
+
+
+def test_a_thousand_hosts_load_in_less_than_three_seconds(tmp_path: Path) -> None:
+    hosts = "".join(
+        f"  h{n}: {{profile: p, address: 10.1.{n // 250}.{n % 250 + 1}, roles: [models]}}\n"
+        for n in range(1000)
+    )
+    text = f"profiles:\n  p: {{system: {{packages: [htop]}}}}\nhosts:\n  edge: {{address: 10.0.0.1, roles: [gateway]}}\n{hosts}"
+    placed = "".join(f"    - {{host: h{n}, devices: [cpu]}}\n" for n in range(1000))
+    root = project(tmp_path, f"{text}placements:\n  chat:\n{placed}").root
+    before = time.process_time()
+
+    load(root, "test")
+
+    assert time.process_time() - before < 3
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["gpu1", "cpu"]),
+)
+NAMES = st.sampled_from(
+    ["hosts", "gpu1", "address", "placements", "chat", "host", "devices", "profiles", "profile", "ssh", "gateway", "secrets",
+     "port", "environment", "system", "docker", "registries", "lab", "network", "names", "gpus", "a", "uuid", "é", "x.y"]
+)  # fmt: skip
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(st.dictionaries(NAMES, TREES, max_size=6))
+def test_any_tree_loads_or_is_refused_with_findings(tmp_path: Path, tree: dict[str, object]) -> None:
+    import yaml  # noqa: PLC0415 - a writer for this test alone
+
+    inventory = tmp_path / "inventory"
+    inventory.mkdir(exist_ok=True)
+    (inventory / "models.yaml").write_text(CATALOGUE)
+    (inventory / "test.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True))
+    assert all(finding.where.startswith("inventory/") for finding in _findings(tmp_path))
+
+
+def _findings(root: Path) -> tuple[Finding, ...]:
+    try:
+        return load_with_warnings(root, "test")[1]
+    except FindingsError as error:
+        return error.findings
