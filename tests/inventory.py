@@ -12,7 +12,7 @@ models:
   chat: {server: vllm, image: "vllm/vllm-openai:v0.33.0", weights: {path: tiny}, api: [chat]}
   speak: {server: custom, image: "tts:1", port: 8880, api: [speech]}
 """
-HOSTS = """
+HOSTS = """\
 hosts:
   edge: {address: 10.0.0.11, roles: [gateway]}
   gpu1: {address: 10.0.0.12, roles: [models]}

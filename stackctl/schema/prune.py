@@ -41,11 +41,18 @@ def _without_placements(tree: Written, gone: set[str | int]) -> Written:
     if placements is None or not isinstance(placements.value, dict) or not isinstance(tree.value, dict):
         return tree
     kept = {
-        model: replace(listed, value=[item for item in listed.value if not _on(item, gone)])
-        for model, listed in placements.value.items()
-        if isinstance(listed.value, list) and model not in gone
+        model: _elsewhere(listed, gone) for model, listed in placements.value.items() if model not in gone
+    }
+    kept = {
+        model: listed for model, listed in kept.items() if listed.value or not placements.value[model].value
     }
     return replace(tree, value={**tree.value, "placements": replace(placements, value=kept)})
+
+
+def _elsewhere(listed: Written, gone: set[str | int]) -> Written:
+    if not isinstance(listed.value, list):
+        return listed
+    return replace(listed, value=[item for item in listed.value if not _on(item, gone)])
 
 
 def _on(placement: Written, gone: set[str | int]) -> bool:

@@ -17,7 +17,7 @@ EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next li
         ),
         (
             HOSTS + "network: {names: {gpu1: 10.0.0.9}}",
-            "test.yaml:7 `network.names.gpu1` is already the host gpu1 | choose another name",
+            "test.yaml:6 `network.names.gpu1` is already the host gpu1 | choose another name",
         ),
         (
             EDGE + f"  a: {{address: 10.0.0.1, gpus: {{x: {{uuid: {GPU}1}}}}}}\n"
@@ -26,49 +26,57 @@ EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next li
         ),
         (
             HOSTS + "placements: {chta: [{host: gpu1, devices: [cpu]}]}",
-            "test.yaml:7 `chta` is not a model of the catalogue | did you mean `chat`?",
+            "test.yaml:6 `chta` is not a model of the catalogue | did you mean `chat`?",
         ),
         (
             HOSTS + "placements: {chat: [{host: gpu4, devices: [cpu]}]}",
-            "test.yaml:7 `gpu4` is not one of `hosts` | did you mean `gpu2`?",
+            "test.yaml:6 `gpu4` is not one of `hosts` | did you mean `gpu2`?",
         ),
         (
             HOSTS + "placements: {chat: [{host: edge, devices: [cpu]}]}",
-            "test.yaml:7 edge does not have the role `models` | add it: `hosts.edge.roles: [gateway, models]`",
+            "test.yaml:6 edge does not have the role `models` | add it: `hosts.edge.roles: [gateway, models]`",
         ),
         (
             HOSTS + "placements: {chat: [{host: gpu1, devices: [a]}]}",
-            "test.yaml:7 gpu1 has no device `a` | there is `cpu`",
+            "test.yaml:6 gpu1 has no device `a` | there is `cpu`",
         ),
         (
             HOSTS
             + "placements:\n  chat:\n    - {host: gpu1, devices: [cpu]}\n    - {host: gpu1, devices: [cpu]}",
-            "test.yaml:10 port 8000 of gpu1 is already `chat`'s | give this replica another `port`",
+            "test.yaml:9 port 8000 of gpu1 is already `chat`'s | give this replica another `port`",
         ),
         (
             HOSTS
             + "placements:\n  chat: [{host: gpu1, devices: [cpu], port: 8880}]\n  speak: [{host: gpu1, devices: [cpu]}]",
-            "test.yaml:9 port 8880 of gpu1 is already `chat`'s | give this replica another `port`",
+            "test.yaml:8 port 8880 of gpu1 is already `chat`'s | give this replica another `port`",
         ),
         (
-            "hosts: {a: {address: 10.0.0.1, roles: [gateway, models]}}\n"
-            "placements: {chat: [{host: a, devices: [cpu], port: 8080}]}",
+            (
+                "hosts: {a: {address: 10.0.0.1, roles: [gateway, models]}}\n"
+                "placements: {chat: [{host: a, devices: [cpu], port: 8080}]}"
+            ),
             "test.yaml:3 port 8080 of a is already the gateway's | give this replica another `port`",
         ),
         (
             "hosts: {a: {address: 10.0.0.1, roles: [models]}}\nplacements: {chat: [{host: a, devices: [cpu]}]}",
-            "test.yaml:3 models are placed, but no host has the role `gateway`"
-            " | give a host `roles: [gateway]`; one with `models` can have both",
+            (
+                "test.yaml:3 models are placed, but no host has the role `gateway`"
+                " | give a host `roles: [gateway]`; one with `models` can have both"
+            ),
         ),
         (
             EDGE + "  b: {address: 10.0.0.2, ssh: {user: ops}}",
-            "test.yaml:4 `hosts.b.ssh.user` is `ops`, who is not root"
-            " | add `sudo: true` beside it, and `sudo_password` where sudo asks",
+            (
+                "test.yaml:4 `hosts.b.ssh.user` is `ops`, who is not root"
+                " | add `sudo: true` beside it, and `sudo_password` where sudo asks"
+            ),
         ),
         (
             EDGE + "  b: {address: 10.0.0.2, os: debian-12, roles: [models]}",
-            "test.yaml:4 debian-12 has no Compose v2, which hosts with the role `models` need"
-            " | install one of debian-13, ubuntu-22.04, ubuntu-24.04; the role `gateway` is fine on debian-12",
+            (
+                "test.yaml:4 debian-12 has no Compose v2, which hosts with the role `models` need"
+                " | install one of debian-13, ubuntu-22.04, ubuntu-24.04; the role `gateway` is fine on debian-12"
+            ),
         ),
         (
             EDGE + "  b: {address: 10.0.0.2, system: {hostname: edge}}",
@@ -85,7 +93,7 @@ EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next li
     ],
 )
 def test_what_does_not_fit_together_is_found(tmp_path: Path, text: str, finding: str) -> None:
-    assert complaints(tmp_path, text.removeprefix("\n")) == [finding]
+    assert complaints(tmp_path, text) == [finding]
 
 
 def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
@@ -103,8 +111,10 @@ def test_models_on_one_gpu_share_its_memory(tmp_path: Path) -> None:
     placed = "placements:\n  chat: [{host: a, devices: [x]}]\n  embed: [{host: a, devices: [x], port: 8001}]"
 
     assert complaints(tmp_path, text + placed, catalogue) == [
-        "test.yaml:7 models on a's GPU `x` take 184% of its memory together"
-        " | lower `gpu_memory_utilization` so that they stay under 95%"
+        (
+            "test.yaml:7 models on a's GPU `x` take 184% of its memory together"
+            " | lower `gpu_memory_utilization` so that they stay under 95%"
+        )
     ]
 
 
@@ -112,9 +122,11 @@ def test_a_secret_that_a_placed_model_needs_is_given_by_the_environment(tmp_path
     catalogue = CATALOGUE.replace("api: [speech]", "api: [speech], env: {TTS_TOKEN: {secret: tts-token}}")
     text = HOSTS + "placements: {speak: [{host: gpu1, devices: [cpu]}]}\nsecrets: {tts-tokn: env:X}"
 
-    assert complaints(tmp_path, text.removeprefix("\n"), catalogue) == [
-        "models.yaml:4 `tts-token` is not one of this environment's `secrets`"
-        " | write `secrets: {tts-token: env:TTS_TOKEN}`; did you mean `tts-tokn`?"
+    assert complaints(tmp_path, text, catalogue) == [
+        (
+            "models.yaml:4 `tts-token` is not one of this environment's `secrets`"
+            " | write `secrets: {tts-token: env:TTS_TOKEN}`; did you mean `tts-tokn`?"
+        )
     ]
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests.inventory import complaints, fleet
 
-PROFILES = """
+PROFILES = """\
 profiles:
   node:
     os: ubuntu-24.04
