@@ -126,9 +126,7 @@ def check(fleet: Fleet) -> Iterator[Problem]:
             name = _service_name(model, placement)
             owner = owners.setdefault(name, model)
             if owner != model:
-                what = (
-                    f"`{model}` and `{owner}` on port {placement.port} would both be the container `{name}`"
-                )
+                what = f"`{model}` and `{owner}` would both be the container `{name}` of {host}"
                 yield Problem(("placements", model), what, "rename one of the models")
 
 

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+from stackctl.capabilities import docker, load_fleet
+from stackctl.render import job
+from tests.expected import expect_files, files_of
+from tests.inventory import HOSTS, fleet, project
+
+GPU = "GPU-00000000-0000-4000-8000-000000000001"
+
+
+def host(settings: str) -> str:
+    return f"hosts: {{a: {{address: 10.0.0.1, roles: [models], {settings}}}}}"
+
+
+def test_only_hosts_that_carry_models_get_the_engine(tmp_path: Path) -> None:
+    read = fleet(tmp_path, HOSTS)
+
+    assert docker.resolve(read, "edge") is None
+    assert docker.resolve(read, "gpu1") is not None
+
+
+def test_packages_are_those_of_the_system(tmp_path: Path) -> None:
+    read = fleet(tmp_path, host("os: ubuntu-24.04"))
+
+    spec = docker.resolve(read, "a")
+
+    assert spec is not None
+    assert spec.packages == ("docker-compose-v2", "docker.io")
+
+
+def test_daemon_json_gets_only_keys_of_ours(tmp_path: Path) -> None:
+    settings = f"gpus: {{x: {{uuid: {GPU}}}}}, docker: {{insecure_registries: [b:1, a:1], address_pool: 172.30.0.0/16}}"
+
+    spec = docker.resolve(fleet(tmp_path, host(settings)), "a")
+
+    assert spec is not None
+    assert spec.daemon == {
+        "live-restore": True,
+        "log-driver": "local",
+        "features": {"cdi": True},
+        "insecure-registries": ["a:1", "b:1"],
+        "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}],
+    }
+
+
+def test_logins_hold_places_of_secrets_and_are_for_root_alone(tmp_path: Path) -> None:
+    registries = "{docker.io: {user: corp, password: env:HUB}, r.lan: {user: u, password: file:/k}}"
+    found = project(tmp_path, host(f"docker: {{registries: {registries}}}"))
+    made = job(load_fleet(found.root, "test"), found, "a")
+
+    expect_files("docker/a", files_of(made, "docker"))
+    [file] = [file for part in made.parts if part.capability == "docker" for file in part.files]
+    assert (file.mode, [ref.target for ref in file.secrets]) == (0o600, ["HUB", "/k"])

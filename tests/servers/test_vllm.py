@@ -1,0 +1,90 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from stackctl.servers.vllm import Vllm
+
+FLAGS = set((Path(__file__).parent / "vllm_flags.txt").read_text().splitlines())
+"""Every flag that `vllm serve --help` of vLLM 0.32 lists."""
+
+EVERYTHING = {
+    "context": 1024,
+    "tensor_parallel": 2,
+    "max_num_seqs": 8,
+    "gpu_memory_utilization": 0.5,
+    "kv_cache_memory": "64M",
+    "kv_cache_dtype": "fp8",
+    "dtype": "bfloat16",
+    "runner": "pooling",
+    "tool_call_parser": "hermes",
+    "reasoning_parser": "qwen3",
+    "max_queued": 16,
+    "enforce_eager": True,
+}
+
+
+def vllm(**settings: Any) -> Vllm:
+    given = {"server": "vllm", "image": "v:1", "api": ("chat",), "weights": {"path": "tiny"}, **settings}
+    return Vllm.model_validate(given)
+
+
+def test_arguments_are_what_vllm_serve_wants() -> None:
+    command = vllm(context=1024, kv_cache_memory="64M", enforce_eager=True).launch("chat").command
+
+    assert " ".join(command) == (
+        "/weights/tiny --served-model-name chat --host 0.0.0.0 --port 8000 --max-model-len 1024"
+        " --kv-cache-memory-bytes 64M --sse-keep-alive-interval 15 --shutdown-timeout 120 --enforce-eager"
+        " --disable-access-log-for-endpoints /health,/metrics"
+    )
+
+
+def test_every_flag_is_one_of_vllms() -> None:
+    command = vllm(**EVERYTHING, weights={"repo": "a/b", "revision": "0" * 40}).launch("chat").command
+
+    assert {word for word in command if word.startswith("--")} <= FLAGS
+
+
+def test_every_setting_of_its_own_becomes_an_argument() -> None:
+    plain = len(vllm().launch("chat").command)
+
+    for name, value in EVERYTHING.items():
+        assert len(vllm(**{name: value}).launch("chat").command) > plain, name
+
+
+def test_local_weights_keep_it_off_the_internet() -> None:
+    assert vllm().launch("chat").environment == {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+
+
+def test_weights_of_the_hub_are_one_commit() -> None:
+    launch = vllm(weights={"repo": "Qwen/Qwen3-8B", "revision": "0" * 40}).launch("chat")
+
+    assert launch.command[0] == "Qwen/Qwen3-8B"
+    assert "--revision 0000" in " ".join(launch.command)
+    assert launch.hub
+    assert "HF_HUB_OFFLINE" not in launch.environment
+
+
+def test_the_container_gets_longer_to_stop_than_its_requests() -> None:
+    assert vllm(shutdown_timeout=60).launch("chat").stop_seconds > 60 + 20
+
+
+def test_a_model_spread_over_gpus_gets_more_shared_memory() -> None:
+    assert vllm(tensor_parallel=2).launch("chat").shared_memory == "16g"
+    assert vllm().launch("chat").shared_memory == "1g"
+
+
+@pytest.mark.parametrize("flag", ["--port=1", "--served-model-name", "-tp", "--shutdown-timeout"])
+def test_what_has_a_setting_is_not_an_extra_argument(flag: str) -> None:
+    with pytest.raises(ValidationError, match="has a setting"):
+        vllm(extra_args=(flag,))
+
+
+def test_extra_arguments_come_last() -> None:
+    assert vllm(extra_args=("--seed", "1")).launch("chat").command[-2:] == ("--seed", "1")
