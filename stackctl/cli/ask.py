@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from stackctl import project as projects
+from stackctl.capabilities import load_fleet
 from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.cli.options import Environment, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.dial import dial
-from stackctl import project as projects
 from stackctl.render import jobs
-from stackctl.schema.load import load
 
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 300
@@ -29,7 +29,7 @@ def ask(
 ) -> None:
     """Send one chat message to a model through the gateway and print the answer as it streams in."""
     found = projects.of(project)
-    job, spec = _gateway(jobs(load(found.root, environment), found), environment)
+    job, spec = _gateway(jobs(load_fleet(found.root, environment), found), environment)
     body = {
         "model": model,
         "messages": [{"role": "user", "content": text}],

@@ -80,7 +80,8 @@ def execute(
 ) -> None:
     """Run a command on a host as root, without its network; exits as the command does."""
     spec = lab_of(load(projects.of(project).root, environment))
-    become([*host.entering(spec, spec.host(name)), *command])
+    words = command[1:] if command[0] == "--" else command
+    become([*host.entering(spec, spec.host(name)), *words])
 
 
 @lab.command()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import typer
 
+from stackctl import project as projects
+from stackctl.capabilities import load_fleet
 from stackctl.cli.progress import Progress
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.hostkeys import NewKey, trust
 from stackctl.engine.run import Run
-from stackctl import project as projects
 from stackctl.render import jobs
-from stackctl.schema.load import load
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def reached(
 ) -> Iterator[tuple[Run, Progress]]:
     """A run over the environment's hosts, connected; those that cannot be reached carry their finding."""
     project = projects.of(project_path)
-    fleet = load(project.root, environment)
+    fleet = load_fleet(project.root, environment)
     chosen = limited(jobs(fleet, project), limit, environment)
     progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
     with Run(environment, chosen, project.deploy, progress) as run:

@@ -175,12 +175,13 @@ def answering(
             reason=f"wait until {service} answers at {url}",
             action="run",
             seconds=seconds + 60,
-            hint="the lines above are the container's last; mend its arguments or image and apply again",
+            hint="the lines above are the container's errors and its last; mend its arguments or image and apply again",
         )
 
 
 # Three restarts are a crash loop: waiting longer would only hide it. Seconds are counted, not read off a
-# clock, so that a clock that jumps neither shortens nor prolongs the wait.
+# clock, so that a clock that jumps neither shortens nor prolongs the wait. A server's first error is often
+# hundreds of lines above its last: errors are shown before the last lines.
 _WAIT = """left={seconds} restarts=0
 while [ "$left" -gt 0 ]; do
   curl -fsS -m 5 -o /dev/null -- {url} 2>/dev/null && exit 0
@@ -191,6 +192,8 @@ while [ "$left" -gt 0 ]; do
   left=$((left - 1)); sleep 1
 done
 echo "{service} is $(docker inspect -f '{{{{.State.Status}}}}' "$id"), restarted $restarts times" >&2
-docker logs --tail 20 "$id" >&2 2>&1
+logs() {{ docker logs --tail 500 "$id" 2>&1; }}
+logs | grep -aE '(Error|Exception|panic|fatal): ' | awk '!seen[$0]++' | tail -n 5 >&2
+logs | tail -n 15 >&2
 exit 70
 """
