@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from stackctl.plan.change import Change, HostOutcome, HostPlan, Outcome, Plan
+from stackctl.plan.change import Change, FileChange, HostOutcome, HostPlan, Outcome, Plan
 
+_SHOWN_OF_NEW = 12
 SIGNS = {"add": "+", "change": "~", "remove": "-", "run": ">"}
 
 
@@ -73,7 +74,15 @@ def _change(change: Change, width: tuple[int, int]) -> Iterator[str]:
     yield f"  {SIGNS[change.action]} {change.capability:<{capability}}  {change.operation:<{operation}}  {change.reason}"
     for file in change.files:
         yield f"      {SIGNS[file.action]} {file.path}  {file.reason}"
-        yield from (f"        {line}" for line in file.diff.splitlines()[2:])
+        yield from (f"        {line}" for line in _folded(file))
+
+
+def _folded(file: FileChange) -> Sequence[str]:
+    """The diff without its file names; of a new file only the beginning, since nobody compares it."""
+    lines = file.diff.splitlines()[2:]
+    if file.action != "add" or len(lines) <= _SHOWN_OF_NEW + 1:
+        return lines
+    return [*lines[:_SHOWN_OF_NEW], f"… {len(lines) - _SHOWN_OF_NEW} more lines; `stackctl render` has them"]
 
 
 def _widths(changes: Iterator[Change]) -> tuple[int, int]:
