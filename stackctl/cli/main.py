@@ -28,7 +28,7 @@ COMMANDS = {
     "validate": Command("validate", "Check inventories, without touching any host."),
     "render": Command("render", "Print the files that hosts would get, without touching any host."),
     "plan": Command("plan", "Show what an apply would change on each host, and why."),
-    "apply": Command("apply", "Make hosts as the inventory says, and prove it."),
+    "apply": Command("apply", "Bring the hosts to what the inventory says."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),
     "schema": Command("schema", "Print the JSON Schema of inventory files, for editors."),
     "lab": Command("lab", "Virtual hosts on this machine, for trying and testing."),
@@ -86,14 +86,19 @@ def _later() -> None:
     """Stands for a command that was not asked for."""
 
 
-def _program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Log what happens and show tracebacks.")] = False,
-) -> None:
-    del debug  # was taken out before, wherever it stood
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log what happens and show tracebacks.")] = False,
+) -> None:
+    del version, debug  # both have had their effect before
 
 
 def _without_debug(words: Sequence[str]) -> tuple[list[str], bool]:

@@ -16,6 +16,7 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.render import jobs
 from stackctl.schema.wording import similar
+from stackctl.views.findings import counted
 
 
 def render(
@@ -73,4 +74,4 @@ def _write(chosen: Sequence[Job], out: Path) -> None:
         raise FindingsError(
             Finding(str(error.filename or out), f"cannot be written: {error.strerror}", hint)
         ) from error
-    typer.echo(f"{count} files of {len(chosen)} hosts are in {out}", err=True)
+    typer.echo(f"{counted(count, 'file')} of {counted(len(chosen), 'host')} are in {out}", err=True)

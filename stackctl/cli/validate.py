@@ -10,7 +10,7 @@ from stackctl.cli.options import AsJson, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import environments, in_order
-from stackctl.views.findings import findings_json, findings_text, findings_totals
+from stackctl.views.findings import counted, findings_json, findings_text, findings_totals
 
 
 def validate(
@@ -49,14 +49,10 @@ def _print(fleets: dict[str, Fleet], findings: tuple[Finding, ...]) -> None:
         replicas = sum(len(placements) for placements in fleet.placements.values())
         models = sum(bool(placements) for placements in fleet.placements.values())
         counts = (
-            _counted(len(fleet.hosts), "host"),
-            _counted(models, "model"),
-            _counted(replicas, "replica"),
+            counted(len(fleet.hosts), "host"),
+            counted(models, "model"),
+            counted(replicas, "replica"),
         )
         typer.echo(f"{name} is valid: {', '.join(counts)}")
     if findings:
         typer.echo(f"{findings_text(findings)}\n{findings_totals(findings)}", err=True)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"

@@ -15,8 +15,8 @@ def findings_text(findings: Sequence[Finding]) -> str:
 def findings_totals(findings: Sequence[Finding]) -> str:
     """`2 errors, 1 warning.`"""
     kinds = [finding.severity for finding in findings]
-    counts = (_counted(kinds.count("error"), "error"), _counted(kinds.count("warning"), "warning"))
-    return ", ".join(count for count in counts if count) + "."
+    present = [kind for kind in ("error", "warning") if kind in kinds]
+    return ", ".join(counted(kinds.count(kind), kind) for kind in present) + "."
 
 
 def findings_json(findings: Sequence[Finding], **more: object) -> str:
@@ -32,5 +32,6 @@ def _lines(finding: Finding) -> Iterator[str]:
         yield f"  hint: {finding.hint}"
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count > 1)}" if count else ""
+def counted(count: int, noun: str) -> str:
+    """`1 host`, `2 hosts`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
