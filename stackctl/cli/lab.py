@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
+from stackctl import project as projects
 from stackctl.cli.options import AsJson, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.lab import host, lifecycle
+from stackctl.lab.checks import require_root
 from stackctl.lab.images.recipe import used_by
 from stackctl.lab.shell import become, inside
 from stackctl.lab.spec import EVERYDAY_IMAGES, LabSpec
 from stackctl.lab.status import LabStatus, status
-from stackctl import project as projects
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load
 
@@ -35,7 +36,10 @@ def up(
     ] = None,
     project: ProjectPath = None,
 ) -> None:
-    """Bring the lab up, or whatever of it is not; what takes long is made once and kept."""
+    """Bring the lab up, or what of it is not.
+
+    What takes long is made once and kept for the next time.
+    """
     spec = lab_of(load(projects.of(project).root, environment), tuple(image or ()))
     lifecycle.up(spec, _progress())
     names = ", ".join(f"{each.name} {each.address}" for each in spec.hosts)
@@ -44,14 +48,19 @@ def up(
 
 @lab.command()
 def down(environment: Lab = "lab") -> None:
-    """Remove the lab: its processes, mounts, namespaces and files; needs no inventory."""
+    """Remove the lab and all it made.
+
+    Its processes, mounts, namespaces and files go; what took long to make is kept.
+    """
+    require_root()
     lifecycle.down(environment)
     typer.echo(f"{environment} is gone")
 
 
 @lab.command(name="status")
 def show_status(environment: Lab = "lab", as_json: AsJson = False, project: ProjectPath = None) -> None:
-    """Show the lab's hosts and what its registry serves."""
+    """Show its hosts and what its registry serves."""
+    require_root()
     seen = status(lab_of(load(projects.of(project).root, environment)))
     typer.echo(json.dumps({**asdict(seen), "up": seen.up}, indent=2) if as_json else _status_text(seen))
 
@@ -64,6 +73,7 @@ def ssh(
     project: ProjectPath = None,
 ) -> None:
     """Log in to a host over SSH, as the operator does."""
+    require_root()
     spec = lab_of(load(projects.of(project).root, environment))
     options = [f"UserKnownHostsFile={spec.known_hosts}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes"]
     flags = [word for option in options for word in ("-o", option)]
@@ -78,7 +88,11 @@ def execute(
     environment: LabOption = "lab",
     project: ProjectPath = None,
 ) -> None:
-    """Run a command on a host as root, without its network; exits as the command does."""
+    """Run a command on a host as root.
+
+    It goes without the host's network and SSH, and the exit status is the command's.
+    """
+    require_root()
     spec = lab_of(load(projects.of(project).root, environment))
     words = command[1:] if command[0] == "--" else command
     become([*host.entering(spec, spec.host(name)), *words])
@@ -86,7 +100,8 @@ def execute(
 
 @lab.command()
 def prune() -> None:
-    """Remove the cache that labs keep: base systems, packages, images, weights."""
+    """Remove what labs keep: bases, packages, images."""
+    require_root()
     lifecycle.prune()
     typer.echo("the labs' cache is gone")
 

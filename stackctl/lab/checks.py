@@ -60,6 +60,12 @@ def check(spec: LabSpec) -> None:
         raise FindingsError(*findings)
 
 
+def require_root() -> None:
+    """Return if we are root; what others see of a lab would mislead them."""
+    if findings := list(_root()):
+        raise FindingsError(*findings)
+
+
 def missing_tools(tools: dict[str, str]) -> list[Finding]:
     """A finding for each Debian package that has to be installed."""
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -94,7 +100,7 @@ def space(spec: LabSpec) -> list[Finding]:
 def _cache_needs(spec: LabSpec) -> int:
     suites = {host.suite for host in spec.hosts}
     bases = sum(not _made("base", suite) for suite in suites)
-    roots = {recipe.root.name: 16 if recipe.root.wheels else 1 for recipe in recipes(spec.images)}
+    roots = {recipe.root.name: 8 if recipe.root.wheels else 1 for recipe in recipes(spec.images)}
     return (bases + sum(size for name, size in roots.items() if not _made("layers", name))) * _GB
 
 
@@ -104,7 +110,7 @@ def _made(kind: str, name: str) -> bool:
 
 def _state_needs(spec: LabSpec) -> int:
     """Docker, its images and the packages of each host that is yet to be made."""
-    each = 7 if any(recipe.root.wheels for recipe in recipes(spec.images)) else 2
+    each = 5 if any(recipe.root.wheels for recipe in recipes(spec.images)) else 2
     return sum(each for host in spec.hosts if not spec.home(host.name).exists()) * _GB
 
 
@@ -114,7 +120,7 @@ def _existing(directory: Path) -> Path:
 
 def _root() -> Iterable[Finding]:
     if os.geteuid():
-        yield Finding("lab", "making virtual hosts needs root", "run it again with `sudo`")
+        yield Finding("lab", "virtual hosts need root", "run it again with `sudo`")
 
 
 def _keyring() -> Iterable[Finding]:

@@ -11,22 +11,23 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.lab.shell import run
 from stackctl.lab.spec import STATE, is_namespace_of
 
-_NETNS = Path("/run/netns")
-_NAMESPACE_ARGUMENT = re.compile(rf"--(?:net|network-namespace-path)={_NETNS}/(?P<name>.+)")
+NAMESPACES = Path("/run/netns")
+"""Where `ip netns` keeps them, by name."""
+_NAMESPACE_ARGUMENT = re.compile(rf"--(?:net|network-namespace-path)={NAMESPACES}/(?P<name>.+)")
 _PATIENCE = 20.0
 
 
 def namespaces(lab: str) -> list[str]:
     """Names of the lab's network namespaces, also of those that a crash left half made."""
-    if not _NETNS.is_dir():
+    if not NAMESPACES.is_dir():
         return []
-    return sorted(name for name in os.listdir(_NETNS) if is_namespace_of(lab, name))  # noqa: PTH208
+    return sorted(name for name in os.listdir(NAMESPACES) if is_namespace_of(lab, name))  # noqa: PTH208
 
 
 def is_complete(namespace: str) -> bool:
     """Whether the namespace is there and not only the file that a crash left where it was to be mounted."""
     try:
-        return (_NETNS / namespace).stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+        return (NAMESPACES / namespace).stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
     except FileNotFoundError:
         return False
 
@@ -38,7 +39,7 @@ def marker(lab: str) -> str:
 
 def processes(lab: str) -> list[int]:
     """Processes inside the lab's namespaces, and those that hold them open or watch over its hosts."""
-    inside = {_identity(_NETNS / name) for name in namespaces(lab)} - {None}
+    inside = {_identity(NAMESPACES / name) for name in namespaces(lab)} - {None}
     return [
         pid
         for pid in _all_processes()
@@ -48,7 +49,7 @@ def processes(lab: str) -> list[int]:
 
 def watcher(namespace: str) -> int | None:
     """The systemd-nspawn process that runs the host of this namespace."""
-    wanted = f"--network-namespace-path={_NETNS}/{namespace}"
+    wanted = f"--network-namespace-path={NAMESPACES}/{namespace}"
     for pid in _all_processes():
         words = _argv(pid)
         if words and words[0] == "systemd-nspawn" and wanted in words:

@@ -2,14 +2,16 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.lab import base, cache, cgroup, host, internet, kernel, keys, network, registry
+from stackctl.lab.background import begin
 from stackctl.lab.checks import check
-from stackctl.lab.images.build import offer, weights_of
+from stackctl.lab.images.build import offer, root_layer, weights_of
 from stackctl.lab.images.recipe import Recipe, recipes
 from stackctl.lab.mirror import Mirror, read_mirror
 from stackctl.lab.registry import Registry
@@ -30,16 +32,26 @@ def up(spec: LabSpec, progress: Progress) -> None:
         progress("packages, names and image registry")
         internet.start(spec)
         registry.start(spec)
-        with ThreadPoolExecutor(2 * len(spec.hosts) + len(spec.images)) as pool:
-            images = [pool.submit(_offer, spec, recipe, mirror, progress) for recipe in recipes(spec.images)]
-            bases = {suite: pool.submit(base.base_of, suite, mirror) for suite in _suites(spec)}
-            hosts = [
-                pool.submit(_raise_host, spec, each, bases[each.suite], mirror, progress)
-                for each in spec.hosts
-            ]
-        _collect([*images, *hosts])
-        for recipe in recipes(spec.images):
-            _place_weights(spec, recipe, mirror, progress)
+        _build_and_boot(spec, mirror, progress)
+
+
+def _build_and_boot(spec: LabSpec, mirror: Mirror, progress: Progress) -> None:
+    """Build and offer the images while the hosts boot; each thing waits only for what it stands on."""
+    wanted = recipes(spec.images)
+    roots = {
+        recipe.root.key: begin(partial(root_layer, recipe.root, mirror, progress))
+        for recipe in _by_root(wanted)
+    }
+    bases = {suite: begin(partial(base.base_of, suite, mirror)) for suite in _suites(spec)}
+    images = [
+        begin(partial(_offer, spec, recipe, roots[recipe.root.key], mirror, progress)) for recipe in wanted
+    ]
+    hosts = [
+        begin(partial(_raise_host, spec, each, bases[each.suite], mirror, progress)) for each in spec.hosts
+    ]
+    _collect([*images, *hosts])
+    for recipe in wanted:
+        _place_weights(spec, recipe, mirror, progress)
 
 
 def down(lab: str) -> None:
@@ -82,7 +94,8 @@ def _raise_host(spec: LabSpec, each: LabHost, root: Future[Path], mirror: Mirror
     progress(f"{each.name} answers at {each.address}")
 
 
-def _offer(spec: LabSpec, recipe: Recipe, mirror: Mirror, progress: Progress) -> None:
+def _offer(spec: LabSpec, recipe: Recipe, root: Future[Path], mirror: Mirror, progress: Progress) -> None:
+    root.result()
     offer(recipe, Registry(spec), mirror, progress)
 
 
@@ -91,6 +104,11 @@ def _place_weights(spec: LabSpec, recipe: Recipe, mirror: Mirror, progress: Prog
     if weights:
         for each in spec.hosts:
             host.place_weights(spec, each, weights, weights.name)
+
+
+def _by_root(wanted: list[Recipe]) -> list[Recipe]:
+    """One recipe for each root: a root that several share is built once, and fails once."""
+    return list({recipe.root.key: recipe for recipe in wanted}.values())
 
 
 def _suites(spec: LabSpec) -> list[str]:

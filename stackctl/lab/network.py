@@ -1,12 +1,12 @@
 """The lab's wiring: a LAN, two ISP routers, an internet behind them, and every host on all three."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
-from pathlib import Path
 
-from stackctl.lab import kernel
+from stackctl.lab import cache, kernel
 from stackctl.lab.shell import inside, run
 from stackctl.lab.spec import (
     INTERNET,
@@ -129,8 +129,9 @@ table ip stackctl {
 
 def raise_network(spec: LabSpec) -> None:
     """Make the network, or what is missing of it."""
-    for namespace in spec.namespaces:
-        _make_namespace(namespace)
+    with cache.locked("namespaces"):
+        for namespace in spec.namespaces:
+            _make_namespace(namespace)
     wanted = wiring(spec)
     existing = {namespace: _links(namespace) for namespace in spec.namespaces}
     for script in (scripts(wanted, existing), settings(wanted)):
@@ -143,22 +144,30 @@ def raise_network(spec: LabSpec) -> None:
 
 def remove_namespaces(lab: str) -> None:
     """Remove the lab's namespaces, and with them all interfaces, addresses and rules."""
-    for namespace in kernel.namespaces(lab):
-        if kernel.is_complete(namespace):
-            run(["ip", "netns", "del", namespace])
-        else:
-            _leftover(namespace).unlink()
+    with cache.locked("namespaces"):
+        for namespace in kernel.namespaces(lab):
+            if kernel.is_complete(namespace):
+                run(["ip", "netns", "del", namespace])
+            else:
+                (kernel.NAMESPACES / namespace).unlink()
+        _remove_directory_of_namespaces()
 
 
 def _make_namespace(namespace: str) -> None:
     if kernel.is_complete(namespace):
         return
-    _leftover(namespace).unlink(missing_ok=True)
+    (kernel.NAMESPACES / namespace).unlink(missing_ok=True)
     run(["ip", "netns", "add", namespace])
 
 
-def _leftover(namespace: str) -> Path:
-    return Path("/run/netns") / namespace
+def _remove_directory_of_namespaces() -> None:
+    """Remove what the first `ip netns add` makes and mounts on itself, unless another namespace is in it."""
+    directory = kernel.NAMESPACES
+    if directory.is_dir() and not any(directory.iterdir()):
+        while directory.is_mount():
+            run(["umount", directory])
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 def _links(namespace: str) -> frozenset[str]:

@@ -45,7 +45,7 @@ def test_everything_that_stands_in_the_way_is_told_at_once(monkeypatch: pytest.M
         checks.check(SPEC)
 
     assert [finding.what for finding in refused.value.findings] == [
-        "making virtual hosts needs root",
+        "virtual hosts need root",
         "`no-tool` not found on this machine",
         "/no/keyring.gpg is missing",
     ]
