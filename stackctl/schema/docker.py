@@ -18,7 +18,7 @@ class RegistryLogin(Model):
     user: Annotated[str, Form(r"[^\s:\"\\]+", "a login without spaces, colons, quotes")]
     """Login at the registry."""
     password: Secret
-    """Where the password or access token is found."""
+    """Where the password or access token is found; it may hold no double quote and no backslash."""
 
 
 class Docker(Model):

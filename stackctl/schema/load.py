@@ -74,9 +74,9 @@ def _written(project: Path, environment: str) -> tuple[Written, list[Finding]]:
         raise FindingsError(Finding(where, what, similar(environment, known, "write inventory/NAME.yaml")))
     findings: list[Finding] = []
     trees = [_read(project, name, findings) for name in (f"{environment}.yaml", CATALOGUE, LOCK)]
-    if findings:
+    if trees[0] is None or trees[1] is None:
         raise FindingsError(*findings)
-    root, catalogue = ({} if tree is None else tree.entries for tree in trees[:2])
+    root, catalogue = trees[0].entries, trees[1].entries
     findings += [_misplaced(root[name]) for name in ("models", "digests") if name in root]
     findings += [_not_a_catalogue(item) for name, item in catalogue.items() if name != "models"]
     named = root.get("environment")
@@ -99,7 +99,7 @@ def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
                 Finding(file, f"is larger than {_LARGEST >> 20} MiB", "split it into environments")
             )
             return None
-        return read(data.decode("utf-8-sig"), file)
+        tree, wrong = read(data.decode("utf-8-sig"), file)
     except FileNotFoundError:
         if name != LOCK:
             findings.append(
@@ -112,6 +112,9 @@ def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
         findings.append(Finding(f"{file}:{line}", "is not UTF-8 text", "save the file as UTF-8"))
     except FindingsError as error:
         findings.extend(error.findings)
+    else:
+        findings.extend(wrong)
+        return tree
     return None
 
 

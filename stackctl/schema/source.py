@@ -74,8 +74,8 @@ class Written:
         return found
 
 
-def read(text: str, file: str) -> Written:
-    """The one document of a file; FindingsError for all that YAML or an inventory does not allow."""
+def read(text: str, file: str) -> tuple[Written, list[Finding]]:
+    """The one document of a file, and what is wrong with it; FindingsError where it cannot be read to its end."""
     findings: list[Finding] = []
     try:
         tree = _Reader(file, yaml.parse(text, Loader=_Parser), findings).document()
@@ -84,9 +84,7 @@ def read(text: str, file: str) -> Written:
     except yaml.YAMLError as error:
         what = "has a character that YAML does not allow"
         raise FindingsError(Finding(file, what, "remove control characters and byte-order marks")) from error
-    if findings:
-        raise FindingsError(*findings)
-    return tree
+    return tree, findings
 
 
 def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Finding:

@@ -69,7 +69,7 @@ class NamedSecret(Model):
     """A value that each environment takes from its own `secrets`."""
 
     secret: SecretName
-    """Name under `secrets` of the environment."""
+    """Name under `secrets` of the environment; the value may hold no single quote and no line break."""
 
 
 def _kind_of_value(value: Any) -> str:

@@ -124,6 +124,15 @@ gateway: {port: 8080.5}
     ]
 
 
+def test_a_doubled_setting_does_not_hide_what_else_is_wrong(tmp_path: Path) -> None:
+    found = complaints(tmp_path, HOSTS + "gateway: {}\ngateway: {}\ngatway: {}\n")
+
+    assert [line.partition(" | ")[0] for line in found] == [
+        "test.yaml:7 `gateway` stands here again, first in line 6",
+        "test.yaml:8 `gatway` is not a setting",
+    ]
+
+
 def test_an_unknown_environment_lists_those_that_exist(tmp_path: Path) -> None:
     root = project(tmp_path, HOSTS).root
 

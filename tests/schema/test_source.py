@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,13 +10,20 @@ from stackctl.schema.source import read
 
 
 def plain(text: str) -> Any:
-    return read(text, "x.yaml").plain
+    tree, wrong = read(text, "x.yaml")
+    assert wrong == []
+    return tree.plain
 
 
 def refusal(text: str) -> list[str]:
-    with pytest.raises(FindingsError) as caught:
-        read(text, "x.yaml")
-    return [f"{finding.where} {finding.what} | {finding.hint}" for finding in caught.value.findings]
+    return [f"{finding.where} {finding.what} | {finding.hint}" for finding in findings(text)]
+
+
+def findings(text: str) -> Sequence[Finding]:
+    try:
+        return read(text, "x.yaml")[1]
+    except FindingsError as error:
+        return error.findings
 
 
 @pytest.mark.parametrize(
@@ -55,7 +63,7 @@ def test_anchors_are_spelt_out() -> None:
 
 
 def test_every_value_knows_its_line() -> None:
-    tree = read("a:\n  b:\n    - 1\n    - 2\n", "x.yaml")
+    tree, _ = read("a:\n  b:\n    - 1\n    - 2\n", "x.yaml")
 
     assert tree.nearest(("a", "b", 1)).where == "x.yaml:4"
     assert tree.nearest(("a", "missing")).where == "x.yaml:1"
@@ -130,12 +138,4 @@ YAML = st.text(alphabet=st.sampled_from("ab:- \n\t{}[],&*!|>'\"#%@`?<0.~\\é\x07
 
 @given(st.one_of(st.text(max_size=60), YAML))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    assert all(finding.where.startswith("x.yaml") and finding.hint for finding in _findings(text))
-
-
-def _findings(text: str) -> tuple[Finding, ...]:
-    try:
-        read(text, "x.yaml")
-    except FindingsError as error:
-        return error.findings
-    return ()
+    assert all(finding.where.startswith("x.yaml") and finding.hint for finding in findings(text))
