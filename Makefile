@@ -10,7 +10,7 @@ RUN := .venv/bin/
 
 # Debian packages, by what needs them.
 BASE_PACKAGES := python3 python3-venv ca-certificates
-LAB_PACKAGES := mmdebstrap systemd-container iproute2 nftables docker-registry openssh-client
+LAB_PACKAGES := mmdebstrap systemd-container dbus iproute2 nftables docker-registry openssh-client openssl procps zstd
 TEST_PACKAGES := $(LAB_PACKAGES) haproxy openssh-server espeak-ng vagrant
 
 help: ## show this list

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.lab.cgroup import has_systemd
 from stackctl.lab.images.recipe import recipes
 from stackctl.lab.mirror import KEYRING
 from stackctl.lab.spec import CACHE, STATE, LabSpec
 from stackctl.lab.wheels import uv
 
 _GB = 10**9
+_BUS = Path("/run/dbus/system_bus_socket")
 
 TOOLS = {
     "apt-get": "apt",
@@ -53,7 +55,7 @@ _PROBES = {
 def check(spec: LabSpec) -> None:
     """Return if the lab can come up here; a FindingsError tells everything that stands in the way."""
     recipes(spec.images)
-    findings = [*_root(), *missing_tools(TOOLS), *_keyring(), *_uv(spec), *space(spec)]
+    findings = [*_root(), *missing_tools(TOOLS), *_keyring(), *_bus(), *_uv(spec), *space(spec)]
     if not findings:
         findings = list(_kernel())
     if findings:
@@ -126,6 +128,14 @@ def _root() -> Iterable[Finding]:
 def _keyring() -> Iterable[Finding]:
     if not Path(KEYRING).exists():
         yield Finding("lab", f"{KEYRING} is missing", "run `apt-get install debian-archive-keyring`")
+
+
+def _bus() -> Iterable[Finding]:
+    if has_systemd() and not _BUS.exists():
+        what = (
+            f"{_BUS} is missing, through which systemd-nspawn asks this machine's systemd for a control group"
+        )
+        yield Finding("lab", what, "run `apt-get install dbus`")
 
 
 def _uv(spec: LabSpec) -> Iterable[Finding]:
