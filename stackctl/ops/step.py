@@ -114,7 +114,7 @@ def upload_script(path: str, content: bytes) -> str:
     return (
         f"{_HEAD}owner=root:root mode=644\n"
         f"[ ! -f {target} ] || {{ owner=$(stat -c %U:%G -- {target}); mode=$(stat -c %a -- {target}); }}\n"
-        f"stage {target} \"$owner\" \"$mode\" <<'EOF'\n{base64.encodebytes(content).decode()}EOF\n"
+        f'stage {target} "$owner" "$mode" <<\'EOF\'\n{base64.encodebytes(content).decode()}EOF\n'
         f'mv -fT -- "$t" {target}\nsync -- $dirs\n'
     )
 

@@ -1,0 +1,39 @@
+"""The stable URLs in front of all models: HAProxy on every host with the role `gateway`."""
+
+from collections.abc import Sequence
+
+from pyinfra.api.deploy import deploy
+
+from stackctl.capabilities.gateway import (
+    CARDS_FILE,
+    CHECK,
+    CONFIG_FILE,
+    LUA_FILE,
+    PACKAGES,
+    UNIT,
+    UNIT_FILE,
+    GatewaySpec,
+)
+from stackctl.core.artifact import Artifact
+from stackctl.ops import apt, files, systemd
+
+
+@deploy("gateway")
+def gateway(_spec: GatewaySpec, artifacts: Sequence[Artifact]) -> None:
+    """The configuration is judged with what it names in place, and only then replaces the old one."""
+    named = {artifact.path: artifact for artifact in artifacts}
+    unit = files.write(name="write the unit's environment", artifacts=[named[UNIT_FILE]])
+    apt.packages(name="install HAProxy", names=PACKAGES)
+    parts = files.write(
+        name="write what the configuration names", artifacts=[named[LUA_FILE], named[CARDS_FILE]]
+    )
+    config = files.write(name="write the configuration", artifacts=[named[CONFIG_FILE]], check=CHECK)
+    systemd.service(
+        name="run the gateway",
+        unit=UNIT,
+        reads=[CONFIG_FILE, LUA_FILE, CARDS_FILE],
+        on_change="reload",
+        after=[parts, config],
+        defined_by=[UNIT_FILE],
+        redefined=[unit],
+    )
