@@ -46,7 +46,7 @@ def boot(spec: LabSpec, host: LabHost) -> None:
 
 
 def wait_until_up(spec: LabSpec, host: LabHost) -> None:
-    """Return once the host answers on its SSH port; a FindingsError shows its console when it does not."""
+    """Return once the host answers on its SSH port and has booted; a FindingsError shows its console if not."""
     deadline = time.monotonic() + _BOOT_PATIENCE
     while not answers(spec, host):
         if time.monotonic() > deadline:
@@ -61,6 +61,9 @@ def wait_until_up(spec: LabSpec, host: LabHost) -> None:
                 )
             )
         time.sleep(0.2)
+    # until systemd has come through, pam_nologin refuses everyone but root
+    settled = f"timeout {_BOOT_PATIENCE:.0f} systemctl is-system-running --quiet --wait || true"
+    run([*entering(spec, host), "sh", "-c", settled], where=f"host {host.name}")
 
 
 def answers(spec: LabSpec, host: LabHost) -> bool:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 
 import pytest
@@ -28,6 +30,23 @@ def test_a_missing_tool_is_a_finding() -> None:
 def test_a_failure_is_told_of_the_tool_and_not_of_what_wraps_it() -> None:
     for argv in (confined(["false"]), inside("no-such-namespace", ["false"])):
         assert failure(argv, 1, "", where="lab").what == "`false` failed: exit status 1"
+
+
+@pytest.mark.lab
+def test_a_confined_tool_ends_when_who_asked_for_it_is_killed() -> None:
+    code = "from stackctl.lab.shell import confined, run; run(confined(['sh', '-c', 'sleep 61.7 & wait']))"
+    with subprocess.Popen([sys.executable, "-c", code]) as asking:
+        while not _running("sleep 61.7"):
+            time.sleep(0.05)
+        asking.kill()
+
+    time.sleep(0.5)
+
+    assert not _running("sleep 61.7")
+
+
+def _running(command: str) -> bool:
+    return subprocess.run(["pgrep", "-fx", command], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.lab

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from stackctl.cli.lab import lab_of
+from stackctl.core.finding import FindingsError
+from stackctl.schema.load import load
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_lab_has_the_inventorys_hosts_and_the_images_that_its_placements_use() -> None:
+    spec = lab_of(load(ROOT, "lab"))
+
+    assert [(host.name, str(host.address), host.suite) for host in spec.hosts] == [
+        ("edge", "10.89.0.11", "trixie"),
+        ("gpu1", "10.89.0.12", "trixie"),
+        ("gpu2", "10.89.0.13", "trixie"),
+    ]
+    assert spec.images == ("fake-model", "tts", "vllm-cpu")
+
+
+def test_an_environment_of_real_hosts_is_never_made_into_a_lab() -> None:
+    with pytest.raises(FindingsError) as refused:
+        lab_of(load(ROOT, "prod"))
+
+    assert refused.value.findings[0].hint == "use an environment with a `lab:` section"
