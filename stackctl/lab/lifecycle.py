@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -16,6 +17,9 @@ from stackctl.lab.images.recipe import Recipe, recipes
 from stackctl.lab.mirror import Mirror, read_mirror
 from stackctl.lab.registry import Registry
 from stackctl.lab.spec import CACHE, STATE, LabHost, LabSpec
+
+# a killed holder's child holds the lock until it has become the tool it is to run
+_LOCK_PATIENCE = 2.0
 
 Progress = Callable[[str], None]
 
@@ -120,10 +124,19 @@ def _suites(spec: LabSpec) -> list[str]:
 @contextlib.contextmanager
 def only_one(lab: str) -> Iterator[None]:
     """Keep any other up or down of the lab out; the lock leaves nothing behind and dies with its holder."""
+    deadline = time.monotonic() + _LOCK_PATIENCE
     with socket.socket(socket.AF_UNIX) as lock:
-        try:
-            lock.bind(f"\0stackctl-lab-{lab}")
-        except OSError as error:
-            what = "another `up` or `down` of it is at work"
-            raise FindingsError(Finding(f"lab {lab}", what, "wait for it to end")) from error
+        while not _is_taken(lock, f"\0stackctl-lab-{lab}"):
+            if time.monotonic() > deadline:
+                what = "another `up` or `down` of it is at work"
+                raise FindingsError(Finding(f"lab {lab}", what, "wait for it to end"))
+            time.sleep(0.05)
         yield
+
+
+def _is_taken(lock: socket.socket, name: str) -> bool:
+    try:
+        lock.bind(name)
+    except OSError:
+        return False
+    return True
