@@ -116,13 +116,20 @@ def project(
         reasons.append("compare the containers with their changed secrets")
     if reasons or state.wanted is None:
         yield Step(
-            f"docker compose -p {shlex.quote(project)} -f {shlex.quote(file.path)} --progress plain"
-            " up -d --remove-orphans --no-build --pull never --quiet-pull",
+            _bring(project, file.path, state),
             reason="; ".join(reasons) or "create the containers",
             action="add" if not state.containers else "change",
             seconds=UP_SECONDS,
             hint=f"read `docker compose -p {project} logs` on the host",
         )
+
+
+def _bring(project: str, path: str, state: ProjectState) -> str:
+    """Compose's command; `up` refuses a project without services."""
+    whole = f"docker compose -p {shlex.quote(project)} -f {shlex.quote(path)} --progress plain"
+    if state.wanted == {}:
+        return f"{whole} down --remove-orphans"
+    return f"{whole} up -d --remove-orphans --no-build --pull never --quiet-pull"
 
 
 def _reasons(state: ProjectState) -> list[str]:
