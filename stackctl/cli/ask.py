@@ -77,7 +77,11 @@ def _content(event: dict[str, Any]) -> str:
         message = event["error"].get("message", event["error"])
         raise HTTPException(f"the model ended the stream: {message}")
     choices = event.get("choices") or [{}]
-    return str(choices[0].get("delta", {}).get("content") or "")
+    text = str(choices[0].get("delta", {}).get("content") or "")
+    # What a model says must not steer the operator's terminal.
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def _refusal(spec: GatewaySpec, response: HTTPResponse) -> Finding:

@@ -220,7 +220,7 @@ def test_a_container_that_never_gets_healthy_shows_its_last_log_lines(site: Site
     assert done.returncode == 1
     assert "gpu2 · serving · wait for chat" in done.stderr
     assert "restarted" in done.stderr
-    assert "FAKE_FAIL_START" in done.stderr
+    assert "CUDA out of memory" in done.stderr
     converges(site)
 
 
