@@ -94,7 +94,7 @@ _VLLM = Root(
     # PyPI's torchvision and its like are CUDA builds, and break the import of transformers
     without=("torchvision", "torchaudio", "torchcodec"),
     # it asks for torch's CPU build, which PyPI does not carry: this machine may have it, PyTorch's own index
-    # has, and PyPI's CUDA build serves as well, at thrice the size
+    # has, and PyPI's CUDA build serves as well, at twice the size
     attempts=(
         Attempt(),
         Attempt(indexes=("https://download.pytorch.org/whl/cpu",)),
