@@ -94,7 +94,7 @@ def entering(spec: LabSpec, host: LabHost) -> list[str]:
         raise FindingsError(
             Finding(f"host {host.name}", "is not running", f"run `stackctl lab up {spec.name}`")
         )
-    spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/root"]
+    spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wdns=/root"]
     clean = [
         "env",
         "--ignore-environment",

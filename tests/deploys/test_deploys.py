@@ -10,6 +10,7 @@ from pyinfra.api import Config, Inventory, State
 from pyinfra.api.connect import connect_all
 from pyinfra.api.deploy import add_deploy
 from pyinfra.api.operations import run_ops
+from pyinfra.connectors.fake import FakeConnector
 
 from stackctl.capabilities import load_fleet
 from stackctl.core.job import Job, Part
@@ -32,7 +33,8 @@ def commands_on_a_bare_host(project: Project, job: Job) -> str:
     run_ops(state)
     host = state.inventory.get_host(name)
     assert not state.failed_hosts
-    facts_and_commands: list[str] = host.connector.executed_commands
+    assert isinstance(host.connector, FakeConnector)
+    facts_and_commands = host.connector.executed_commands
     return "".join(f"{_readable(command)}\n" for command in facts_and_commands if _changes(command))
 
 
@@ -45,7 +47,15 @@ def _deploy(project: Project, part: Part) -> Any:
     return getattr(module, part.capability)
 
 
-_FACTS = ("look()", "dpkg-query", "systemctl show", ". /etc/os-release", "uname -n", "for k in", "command -v docker")
+_FACTS = (
+    "look()",
+    "dpkg-query",
+    "systemctl show",
+    ". /etc/os-release",
+    "uname -n",
+    "for k in",
+    "command -v docker",
+)
 
 
 def _changes(command: str) -> bool:

@@ -50,8 +50,12 @@ def test_a_file_that_pyinfra_uploads_keeps_its_mode_and_is_never_truncated(tmp_p
 
 
 def test_two_hosts_of_different_shape_keep_their_own_operations(tmp_path: Path) -> None:
-    first = one_host(tmp_path / "a", "server.shell(name='install the driver', commands=['true'])", host="gpu1")
-    second = one_host(tmp_path / "b", "server.shell(name='install the proxy', commands=['true'])", host="edge")
+    first = one_host(
+        tmp_path / "a", "server.shell(name='install the driver', commands=['true'])", host="gpu1"
+    )
+    second = one_host(
+        tmp_path / "b", "server.shell(name='install the proxy', commands=['true'])", host="edge"
+    )
 
     assert [change.operation for change in first.plan().hosts[0].changes] == ["install the driver"]
     assert [change.operation for change in second.plan().hosts[0].changes] == ["install the proxy"]

@@ -1,6 +1,7 @@
 """Logging in over real SSH: who is trusted, and what is said when it does not work."""
 
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,3 +150,21 @@ def test_small_exchanges_are_not_held_back_by_nagle(sshd: Sshd) -> None:
     assert isinstance(transport.sock, socket.socket)
     assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     clients[0].close()
+
+
+def test_a_key_in_the_operators_agent_is_used(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    try:
+        for _ in range(100):
+            if (tmp_path / "agent").exists():
+                break
+            time.sleep(0.05)
+        subprocess.run(["ssh-add", "-q", str(sshd.folder / "user")], check=True)
+
+        assert said(sshd.connection(identity=None)) == "hello\n"
+    finally:
+        agent.terminate()
+        agent.wait(timeout=10)
