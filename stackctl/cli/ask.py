@@ -11,7 +11,7 @@ from stackctl import project as projects
 from stackctl.capabilities import load_fleet
 from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.cli.options import Environment, ProjectPath
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.dial import dial
 from stackctl.render import jobs
@@ -42,7 +42,7 @@ def ask(
             typer.echo(piece, nl=False)
     except (OSError, HTTPException) as error:
         hint = f"see `stackctl plan {environment}`, and `systemctl status haproxy` on {job.host}"
-        raise FindingsError(Finding(url, f"no answer: {error}", hint)) from error
+        raise FailureError(Finding(url, f"no answer: {error}", hint)) from error
     typer.echo()
 
 

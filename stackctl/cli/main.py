@@ -45,7 +45,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         application(words)(words, prog_name="stackctl")
     except FindingsError as error:
         _show(error.findings, debug=debug)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the edge of the program: no traceback reaches a user

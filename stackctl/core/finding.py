@@ -22,6 +22,15 @@ class Finding:
 class FindingsError(Exception):
     """Carries findings to the edge of the program, where they are shown; for code it has no other meaning."""
 
+    exit_code = 2
+    """What was written or typed is wrong."""
+
     def __init__(self, *findings: Finding) -> None:
         super().__init__("; ".join(f"{finding.where}: {finding.what}" for finding in findings))
         self.findings = findings
+
+
+class FailureError(FindingsError):
+    """The input is fine; a host, a service or this machine is not."""
+
+    exit_code = 1

@@ -1,13 +1,10 @@
 """TCP connections, from a network namespace of this machine where the inventory asks for one."""
 
-import ctypes
-import os
 import socket
-import threading
 
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding
+from stackctl.namespace import connect
 
-_CLONE_NEWNET = 0x40000000
 _UNACKNOWLEDGED_MS = 30_000  # a black hole is noticed after this long, not after the kernel's 15 minutes
 
 
@@ -29,34 +26,11 @@ def dial(address: str, port: int, *, timeout: float, namespace: str | None = Non
 
 
 def _from_namespace(namespace: str, address: str, port: int, timeout: float) -> socket.socket:
-    """A socket belongs to the namespace its thread was in when it was made; the thread ends with that."""
-    made: list[socket.socket | OSError | FindingsError] = []
-
-    def connect() -> None:
-        try:
-            _enter(namespace)
-            made.append(socket.create_connection((address, port), timeout))
-        except (OSError, FindingsError) as error:
-            made.append(error)
-
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join()
-    if isinstance(made[0], socket.socket):
-        return made[0]
-    raise made[0]
-
-
-def _enter(namespace: str) -> None:
     try:
-        handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY | os.O_CLOEXEC)
+        return connect(namespace, address, port, timeout=timeout)
     except FileNotFoundError as error:
         what = f"network namespace `{namespace}` does not exist on this machine"
-        raise FindingsError(Finding("connect", what, "bring the lab up with `stackctl lab up`")) from error
-    try:
-        if ctypes.CDLL(None, use_errno=True).setns(handle, _CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            what = f"network namespace `{namespace}` cannot be entered: {os.strerror(number)}"
-            raise FindingsError(Finding("connect", what, "run as root"))
-    finally:
-        os.close(handle)
+        raise FailureError(Finding("connect", what, "bring the lab up with `stackctl lab up`")) from error
+    except PermissionError as error:
+        what = f"network namespace `{namespace}` cannot be entered"
+        raise FailureError(Finding("connect", what, "run as root")) from error

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding
 from stackctl.lab.cgroup import has_systemd
 from stackctl.lab.images.recipe import recipes
 from stackctl.lab.mirror import KEYRING
@@ -59,13 +59,13 @@ def check(spec: LabSpec) -> None:
     if not findings:
         findings = list(_kernel())
     if findings:
-        raise FindingsError(*findings)
+        raise FailureError(*findings)
 
 
 def require_root() -> None:
     """Return if we are root; what others see of a lab would mislead them."""
     if findings := list(_root()):
-        raise FindingsError(*findings)
+        raise FailureError(*findings)
 
 
 def missing_tools(tools: dict[str, str]) -> list[Finding]:

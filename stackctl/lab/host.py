@@ -6,8 +6,9 @@ import time
 import uuid
 from pathlib import Path
 
-from stackctl.core.finding import Finding, FindingsError
-from stackctl.lab import cache, cgroup, kernel, keys, namespace
+from stackctl import namespace
+from stackctl.core.finding import FailureError, Finding
+from stackctl.lab import cache, cgroup, kernel, keys
 from stackctl.lab.mirror import Mirror
 from stackctl.lab.shell import run, spawn
 from stackctl.lab.spec import NAMES_ADDRESS, PACKAGES_ADDRESS, PACKAGES_PORT, LabHost, LabSpec
@@ -52,7 +53,7 @@ def wait_until_up(spec: LabSpec, host: LabHost) -> None:
         if time.monotonic() > deadline:
             console = spec.home(host.name) / "console.log"
             lines = console.read_text(errors="replace").splitlines() if console.exists() else []
-            raise FindingsError(
+            raise FailureError(
                 Finding(
                     f"host {host.name}",
                     f"does not answer on its SSH port after {_BOOT_PATIENCE:.0f} s",
@@ -91,7 +92,7 @@ def entering(spec: LabSpec, host: LabHost) -> list[str]:
     watcher = kernel.watcher(spec.host_namespace(host.name))
     init = kernel.init_of(watcher) if watcher else None
     if init is None:
-        raise FindingsError(
+        raise FailureError(
             Finding(f"host {host.name}", "is not running", f"run `stackctl lab up {spec.name}`")
         )
     spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wdns=/root"]

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import stackctl
-from stackctl.core.finding import Finding, FindingsError
-from stackctl.lab import kernel, namespace
+from stackctl import namespace
+from stackctl.core.finding import FailureError, Finding
+from stackctl.lab import kernel
 from stackctl.lab.mirror import read_mirror
 from stackctl.lab.names import NameServer
 from stackctl.lab.packages import PackageProxy, Store, Upstream
@@ -65,7 +66,7 @@ def await_port(spec: LabSpec, address: str, port: int, log: Path) -> None:
             if time.monotonic() > deadline:
                 words = tuple(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ()
                 what = f"nothing answers at {address}:{port}: {error.strerror}"
-                raise FindingsError(Finding(f"lab {spec.name}", what, f"read {log}", words)) from error
+                raise FailureError(Finding(f"lab {spec.name}", what, f"read {log}", words)) from error
             time.sleep(0.1)
         else:
             return

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding
 from stackctl.lab.shell import run
 from stackctl.lab.spec import STATE, is_namespace_of
 
@@ -91,7 +91,7 @@ def kill_all(lab: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while pids := processes(lab):
         if time.monotonic() > deadline:
-            raise FindingsError(
+            raise FailureError(
                 Finding(f"lab {lab}", f"processes {', '.join(map(str, pids))} do not end", "see `ps` for why")
             )
         for pid in pids:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.lab import base, cache, cgroup, host, internet, kernel, keys, network, registry
 from stackctl.lab.background import begin
 from stackctl.lab.checks import check
@@ -77,7 +77,7 @@ def prune() -> None:
     """Remove everything that labs keep between runs; refused while a lab is up, as its hosts stand on it."""
     if up_now := kernel.labs():
         hint = f"run `stackctl lab down {up_now[0]}` first"
-        raise FindingsError(Finding("lab", f"{', '.join(up_now)} still uses the cache", hint))
+        raise FailureError(Finding("lab", f"{', '.join(up_now)} still uses the cache", hint))
     cache.remove_tree(CACHE)
 
 
@@ -90,7 +90,7 @@ def _collect(done: list[Future[None]]) -> None:
         except FindingsError as error:
             errors.append(error)
     if errors:
-        raise FindingsError(*dict.fromkeys(finding for error in errors for finding in error.findings))
+        raise FailureError(*dict.fromkeys(finding for error in errors for finding in error.findings))
 
 
 def _raise_host(spec: LabSpec, each: LabHost, root: Future[Path], mirror: Mirror, progress: Progress) -> None:
@@ -129,7 +129,7 @@ def only_one(lab: str) -> Iterator[None]:
         while not _is_taken(lock, f"\0stackctl-lab-{lab}"):
             if time.monotonic() > deadline:
                 what = "another `up` or `down` of it is at work"
-                raise FindingsError(Finding(f"lab {lab}", what, "wait for it to end"))
+                raise FailureError(Finding(f"lab {lab}", what, "wait for it to end"))
             time.sleep(0.05)
         yield
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding
 from stackctl.lab.shell import run
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -46,7 +46,7 @@ def parse(listed: str, proxy: str = "") -> Mirror:
     repositories = sorted({line.strip().rstrip("/") for line in listed.splitlines() if "://" in line})
     by_name = {repository.rsplit("/", 1)[1]: repository for repository in repositories}
     if "debian" not in by_name:
-        raise FindingsError(
+        raise FailureError(
             Finding(
                 "lab",
                 "apt on this machine knows no Debian archive",

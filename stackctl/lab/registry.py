@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stackctl.core.finding import Finding, FindingsError
-from stackctl.lab import kernel, keys, namespace
+from stackctl import namespace
+from stackctl.core.finding import FailureError, Finding
+from stackctl.lab import kernel, keys
 from stackctl.lab.internet import await_port
 from stackctl.lab.shell import inside, spawn
 from stackctl.lab.spec import CACHE, REGISTRY_ADDRESS, REGISTRY_NAME, REGISTRY_PORT, LabSpec
@@ -132,7 +133,7 @@ class Registry:
         except (OSError, http.client.HTTPException) as error:
             what = f"the image registry does not answer: {error}"
             hint = f"read {self.spec.state / 'registry.log'}"
-            raise FindingsError(Finding(f"lab {self.spec.name}", what, hint)) from error
+            raise FailureError(Finding(f"lab {self.spec.name}", what, hint)) from error
         finally:
             connection.close()
 
@@ -140,4 +141,4 @@ class Registry:
         if status != wanted:
             what = f"the image registry refused to {deed}: HTTP {status}"
             hint = f"read {self.spec.state / 'registry.log'}"
-            raise FindingsError(Finding(f"lab {self.spec.name}", what, hint))
+            raise FailureError(Finding(f"lab {self.spec.name}", what, hint))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding
 
 _EVIDENCE = 15
 
@@ -33,9 +33,9 @@ def run(
         )
     except FileNotFoundError as error:
         what = f"`{error.filename}` is not on this machine"
-        raise FindingsError(Finding(where, what, "install the Debian package that has it")) from error
+        raise FailureError(Finding(where, what, "install the Debian package that has it")) from error
     if done.returncode:
-        raise FindingsError(
+        raise FailureError(
             failure(argv, done.returncode, done.stderr or done.stdout, where=where, hint=hint)
         )
     return done.stdout

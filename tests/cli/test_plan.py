@@ -77,6 +77,6 @@ hosts:
 """
     ended = stackctl(capsys, "ask", "test", "chat", "hello", cwd=project(tmp_path, environment).root)
 
-    assert ended.code == 2
+    assert ended.code == 1
     assert "no answer: " in ended.err
     assert "`systemctl status haproxy` on edge" in ended.err

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from stackctl.core.finding import FindingsError
+from stackctl.core.finding import FailureError
 from stackctl.lab.shell import failure
 
 _PLAIN = "application/vnd.oci.image.layer.v1.tar"
@@ -73,7 +73,7 @@ def layer_of_tree(root: Path, content: Path) -> Layer:
         said = archive.stderr.read().decode(errors="replace") if archive.stderr else ""
     for tool, status in (("tar", archive.returncode), ("zstd", packer.returncode)):
         if status:
-            raise FindingsError(failure([tool], status, said, where=f"packing {root}"))
+            raise FailureError(failure([tool], status, said, where=f"packing {root}"))
     with content.open("rb") as packed:
         outer = hashlib.file_digest(packed, "sha256").hexdigest()
     return Layer(f"sha256:{outer}", f"sha256:{inner.hexdigest()}", content.stat().st_size, _ZSTD)
