@@ -41,7 +41,7 @@ SPEAK: dict[str, Any] = {
     "start_seconds": 60,
     "stop_seconds": 5,
 }
-PROFILE = {"system": {"time": "external"}, "docker": {"insecure_registries": ["registry.lab:5000"]}}
+PROFILE = {"system": {"time": "external"}}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def site_environment() -> dict[str, Any]:
         {
             "environment": NAME,
             "lab": {},
-            "network": {"domain": "stack.lab", "names": {"registry.lab": "198.18.0.20"}},
+            "network": {"domain": "stack.lab"},
             "profiles": {"virtual": PROFILE},
             "hosts": {
                 name: {"profile": "virtual", "address": ADDRESSES[name], "roles": roles[name]}
