@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stackctl.capabilities import docker, serving, system
+from stackctl.capabilities import docker, gateway, serving, system
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.schema.fleet import Fleet
@@ -36,6 +36,7 @@ ORDER: tuple[Capability, ...] = (
     system,  # packages and names that all others need
     docker,  # the engine before what runs in it
     serving,  # replicas answer before a gateway sends them requests
+    gateway,  # requests are let in last
 )
 
 

@@ -1,0 +1,132 @@
+from pathlib import Path
+from typing import get_args
+
+from stackctl.capabilities import gateway, load_fleet
+from stackctl.capabilities.gateway import GatewaySpec
+from stackctl.capabilities.serving import Replica
+from stackctl.render import job
+from stackctl.servers.base import Api
+from tests.expected import expect_files, files_of
+from tests.inventory import HOSTS, complaints, fleet, project
+
+CATALOGUE = """
+models:
+  chat: {server: vllm, image: "vllm:1", weights: {path: tiny}, api: [chat, completions], max_num_seqs: 10}
+  qwen3-0.6b: {server: vllm, image: "vllm:1", weights: {path: qwen}, api: [rerank]}
+  speak: {server: custom, image: "tts:1", port: 8880, api: [speech], health: /ready, max_requests: 1}
+  idle: {server: custom, image: "tts:1", port: 8880, api: [speech]}
+"""
+PLACED = f"""\
+{HOSTS}\
+placements:
+  speak: [{{host: gpu1, devices: [cpu]}}]
+  chat: [{{host: gpu2, devices: [cpu], port: 8001}}, {{host: gpu1, devices: [cpu]}}]
+  qwen3-0.6b: [{{host: gpu2, devices: [cpu]}}]
+"""
+
+
+def spec(folder: Path, settings: str = "") -> GatewaySpec:
+    found = gateway.resolve(fleet(folder, f"{PLACED}{settings}", CATALOGUE), "edge")
+    assert found is not None
+    return found
+
+
+def test_only_hosts_with_the_role_are_gateways(tmp_path: Path) -> None:
+    read = fleet(tmp_path, PLACED, CATALOGUE)
+
+    assert gateway.resolve(read, "edge") is not None
+    assert gateway.resolve(read, "gpu1") is None
+
+
+def test_models_that_are_placed_have_urls_in_order_of_name(tmp_path: Path) -> None:
+    assert [model.name for model in spec(tmp_path).models] == ["chat", "qwen3-0.6b", "speak"]
+
+
+def test_replicas_are_reached_where_they_are_placed(tmp_path: Path) -> None:
+    chat, _, speak = spec(tmp_path).models
+
+    assert chat.replicas == (
+        Replica("gpu2:8001", "10.0.0.13", 8001, 10),
+        Replica("gpu1", "10.0.0.12", 8000, 10),
+    )
+    assert (speak.health_path, speak.replicas) == ("/ready", (Replica("gpu1", "10.0.0.12", 8880, 1),))
+
+
+def test_a_replica_gets_a_quarter_more_than_it_works_on_and_warms_up_beside_others(tmp_path: Path) -> None:
+    assert [model.servers for model in spec(tmp_path).models] == [
+        ("gpu2:8001 10.0.0.13:8001 maxconn 13 slowstart 30s", "gpu1 10.0.0.12:8000 maxconn 13 slowstart 30s"),
+        ("gpu2 10.0.0.13:8000",),
+        ("gpu1 10.0.0.12:8880 maxconn 2",),
+    ]
+
+
+def test_every_api_has_paths_and_no_path_two_apis() -> None:
+    paths = [path for paths in gateway.PATHS.values() for path in paths]
+
+    assert set(gateway.PATHS) == set(get_args(Api))
+    assert len(paths) == len(set(paths))
+
+
+def test_a_model_is_reached_by_the_paths_of_its_apis_alone(tmp_path: Path) -> None:
+    assert [model.paths for model in spec(tmp_path).models] == [
+        ("/v1/chat/completions", "/v1/completions"),
+        ("/rerank", "/v1/rerank", "/v2/rerank"),
+        ("/v1/audio/speech",),
+    ]
+
+
+def test_settings_reach_the_gateway_in_its_own_units(tmp_path: Path) -> None:
+    found = spec(tmp_path, "gateway: {port: 80, max_body: 2, server_timeout: 7200}")
+
+    assert (found.address, found.port, found.max_body) == ("10.0.0.11", 80, 2 * 1024 * 1024)
+    assert found.linger == found.server_timeout == 7200
+    assert found.buffer > found.max_body
+
+
+def test_the_files_are_as_reviewed(tmp_path: Path) -> None:
+    found = project(tmp_path, PLACED, CATALOGUE)
+
+    expect_files("gateway/edge", files_of(job(load_fleet(found.root, "test"), found, "edge"), "gateway"))
+
+
+def test_a_gateway_without_models_is_a_gateway_too(tmp_path: Path) -> None:
+    found = project(tmp_path, HOSTS, CATALOGUE)
+
+    expect_files("gateway/empty", files_of(job(load_fleet(found.root, "test"), found, "edge"), "gateway"))
+
+
+def test_the_metrics_need_a_port_of_their_own(tmp_path: Path) -> None:
+    assert complaints(tmp_path, f"{PLACED}gateway: {{metrics_port: 8080}}", CATALOGUE) == [
+        (
+            "test.yaml:10 `gateway.metrics_port` is 8080, which is already the port of the models' URLs"
+            " | choose another port"
+        )
+    ]
+
+
+def test_the_metrics_take_no_port_of_a_model_on_the_same_host(tmp_path: Path) -> None:
+    both = PLACED.replace("[gateway]", "[gateway, models]").replace("host: gpu1", "host: edge")
+
+    assert complaints(tmp_path, f"{both}gateway: {{metrics_port: 8880}}", CATALOGUE) == [
+        (
+            "test.yaml:10 `gateway.metrics_port` is 8880, which is already `speak`'s port on edge"
+            " | choose another port"
+        )
+    ]
+
+
+def test_requests_that_could_fill_more_memory_than_there_is_are_refused(tmp_path: Path) -> None:
+    assert complaints(tmp_path, f"{PLACED}gateway: {{max_body: 32}}", CATALOGUE) == [
+        (
+            "test.yaml:10 `gateway.max_body` is 32 MiB: 1024 connections with such requests fill 64 GiB of memory,"
+            " and `gateway.memory` allows 16"
+            " | lower `max_connections` to 256, or raise `memory` if the gateway's hosts have it"
+        )
+    ]
+    assert spec_fits(tmp_path / "fewer", "{max_body: 32, max_connections: 256}")
+    assert spec_fits(tmp_path / "more", "{max_body: 32, memory: 64}")
+
+
+def spec_fits(folder: Path, settings: str) -> bool:
+    folder.mkdir()
+    return spec(folder, f"gateway: {settings}").max_body == 32 * 1024 * 1024

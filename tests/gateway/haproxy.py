@@ -1,0 +1,172 @@
+"""A real HAProxy on loopback, with the configuration that a gateway host would get."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+from stackctl.capabilities import gateway, load_fleet
+from stackctl.render import jobs
+from tests.gateway.stub import Stub
+from tests.inventory import project
+
+ADDRESS = "127.0.0.1"
+CATALOGUE = """
+models:
+  chat: {server: custom, image: "a:1", port: 8000, api: [chat, completions]}
+  embed: {server: custom, image: "a:1", port: 8000, api: [embeddings], max_requests: 4}
+  listen: {server: custom, image: "a:1", port: 8000, api: [transcriptions]}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        assert self.headers["content-type"] == "application/json"
+        return f"{self.status} {self.json['error']['message']}"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running HAProxy."""
+
+    port: int
+    metrics_port: int
+    folder: Path
+    process: "subprocess.Popen[bytes]" = field(repr=False)
+
+    def connect(self, port: int | None = None) -> HTTPConnection:
+        return HTTPConnection(ADDRESS, port or self.port, timeout=10)
+
+    def get(self, path: str, method: str = "GET", port: int | None = None) -> Answer:
+        return self.ask(method, path, None, {}, port)
+
+    def post(self, path: str, body: Any, headers: Mapping[str, str] = {}) -> Answer:
+        """A body that is no bytes is sent as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.ask("POST", path, content, {"Content-Type": "application/json", **headers})
+
+    def ask(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], port: int | None = None
+    ) -> Answer:
+        connection = self.connect(port)
+        try:
+            connection.request(method, path, body, dict(headers))
+            return read(connection.getresponse())
+        finally:
+            connection.close()
+
+    def tell(self, command: str) -> str:
+        """Send a command to the admin socket."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "admin.sock"))
+            connection.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+    def reload(self) -> None:
+        """Reload, and wait until the new process has taken over."""
+        before = self.loaded()
+        self.process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: self.loaded() > before)
+
+    def loaded(self) -> int:
+        """How often the configuration has been loaded."""
+        return (self.folder / "log").read_bytes().count(b"Loading success")
+
+
+def read(response: HTTPResponse) -> Answer:
+    """The rest of a response."""
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read())
+
+
+def wait_for(condition: Any, seconds: float = 10) -> None:
+    """Ask again and again until it holds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.02)
+
+
+def inventory(replicas: Mapping[str, list[Stub]], settings: str, port: int, metrics_port: int) -> str:
+    """An environment whose hosts are the replicas' own loopback addresses."""
+    addresses = sorted({str(stub.server_address[0]) for stubs in replicas.values() for stub in stubs})
+    lines = [
+        f"gateway: {{port: {port}, metrics_port: {metrics_port}, {settings}}}",
+        "hosts:",
+        f"  edge: {{address: {ADDRESS}, roles: [gateway]}}",
+    ]
+    lines += [f"  {_host(address)}: {{address: {address}, roles: [models]}}" for address in addresses]
+    lines.append("placements:")
+    for model, stubs in replicas.items():
+        lines.append(f"  {model}:")
+        for stub in stubs:
+            address, port = stub.server_address[:2]
+            lines.append(f"    - {{host: {_host(str(address))}, devices: [cpu], port: {port}}}")
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
+    """HAProxy in front of some replicas, until the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
+    port, metrics_port = _free_port(), _free_port()
+    found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
+    (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
+    files = {file.path: file.content for part in job.parts for file in part.files}
+    config = install(folder, files)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
+    try:
+        started = Gateway(port, metrics_port, folder, process)
+        wait_for(lambda: started.get("/health").status == 200)
+        yield started
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder)
+
+
+def install(folder: Path, files: Mapping[str, str]) -> Path:
+    """Put the gateway's files into a folder, with the paths and the user of this machine."""
+    for path in (gateway.LUA_FILE, gateway.CARDS_FILE, gateway.CONFIG_FILE):
+        content = files[path].replace("/etc/haproxy/stackctl", str(folder))
+        content = content.replace(gateway.ADMIN_SOCKET, str(folder / "admin.sock"))
+        content = re.sub(r"\n    (chroot|user|group) .*", "", content)
+        (folder / Path(path).name).write_text(content.replace(" user root group root", ""))
+    return folder / Path(gateway.CONFIG_FILE).name
+
+
+def _host(address: str) -> str:
+    return f"h{address.replace('.', '-')}"
+
+
+def _free_port() -> int:
+    with socket.create_server((ADDRESS, 0)) as server:
+        return int(server.getsockname()[1])
