@@ -20,7 +20,7 @@ demo: ## set up, bring up the lab, apply it, and let the model answer
 	.ci/setup $(BASE_PACKAGES) $(LAB_PACKAGES)
 	$(RUN)stackctl lab up lab
 	$(RUN)stackctl apply lab --yes
-	$(RUN)stackctl ask lab tiny-chat "Hello, who are you?"
+	$(RUN)stackctl ask lab chat "Hello, who are you?"
 
 down: ## remove the lab, leaving nothing but its cache
 	$(RUN)stackctl lab down lab
