@@ -84,6 +84,8 @@ def _daemon(host: Host) -> dict[str, Any]:
         # Containers go on while the engine restarts for an update or a new setting.
         "live-restore": True,
         "log-driver": "local",
+        # Always ours, also when empty: a registry taken out of the inventory is no longer trusted.
+        "insecure-registries": sorted(host.docker.insecure_registries),
     }
     if host.gpus:
         daemon["features"] = {"cdi": True}  # the default only from Docker 28.3 on
@@ -92,8 +94,6 @@ def _daemon(host: Host) -> dict[str, Any]:
 
 def _network(docker: Docker) -> dict[str, Any]:
     daemon: dict[str, Any] = {}
-    if docker.insecure_registries:
-        daemon["insecure-registries"] = sorted(docker.insecure_registries)
     if docker.address_pool is not None:
         base = docker.address_pool
         daemon["default-address-pools"] = [{"base": str(base), "size": max(base.prefixlen, 24)}]

@@ -43,6 +43,13 @@ def test_daemon_json_gets_only_keys_of_ours(tmp_path: Path) -> None:
     }
 
 
+def test_a_registry_taken_out_of_the_inventory_is_no_longer_trusted(tmp_path: Path) -> None:
+    spec = docker.resolve(fleet(tmp_path, host("docker: {}")), "a")
+
+    assert spec is not None
+    assert spec.daemon["insecure-registries"] == []
+
+
 def test_logins_hold_places_of_secrets_and_are_for_root_alone(tmp_path: Path) -> None:
     registries = "{docker.io: {user: corp, password: env:HUB}, r.lan: {user: u, password: file:/k}}"
     found = project(tmp_path, host(f"docker: {{registries: {registries}}}"))
