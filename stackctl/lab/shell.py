@@ -35,9 +35,7 @@ def run(
         what = f"`{error.filename}` is not on this machine"
         raise FailureError(Finding(where, what, "install the Debian package that has it")) from error
     if done.returncode:
-        raise FailureError(
-            failure(argv, done.returncode, done.stderr or done.stdout, where=where, hint=hint)
-        )
+        raise FailureError(failure(argv, done.returncode, done.stderr or done.stdout, where=where, hint=hint))
     return done.stdout
 
 

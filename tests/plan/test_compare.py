@@ -38,7 +38,9 @@ def test_content_and_attributes_that_differ_are_all_named() -> None:
     change = against(found("a\nc\n", 0o600, "app"))
 
     assert change is not None
-    assert change.reason == "lines: 1 added, 1 removed, mode 600 becomes 644, owner app:root becomes root:root"
+    assert (
+        change.reason == "lines: 1 added, 1 removed, mode 600 becomes 644, owner app:root becomes root:root"
+    )
 
 
 def test_a_missing_newline_at_the_end_is_seen() -> None:
