@@ -28,16 +28,25 @@ def reached(
     progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
     with Run(environment, chosen, project.deploy, progress) as run:
         try:
-            unknown = run.connect()
-            if unknown:
-                progress.pause()
-                if accept or _consents(unknown):
-                    trust(unknown)
-                    unknown = run.connect()
-                run.refuse(unknown)
+            _connect(run, progress, accept=accept)
             yield run, progress
         finally:
             progress.pause()
+
+
+def _connect(run: Run, progress: Progress, *, accept: bool) -> None:
+    """Connect, asking for trust in new keys; a host behind a new jump host shows its own key only then."""
+    trusted: set[NewKey] = set()
+    while unknown := run.connect():
+        progress.pause()
+        # What is not believed although it was trusted, a revoked key for one, never will be.
+        run.refuse([key for key in unknown if key in trusted])
+        new = [key for key in unknown if key not in trusted]
+        if new and (accept or _consents(new)):
+            trust(new)
+            trusted.update(new)
+        else:
+            run.refuse(new)
 
 
 def limited(all_jobs: Sequence[Job], limit: str | None, environment: str) -> tuple[Job, ...]:

@@ -1,6 +1,8 @@
 """TCP connections, from a network namespace of this machine where the inventory asks for one."""
 
 import socket
+import subprocess
+import threading
 
 from stackctl.core.finding import FailureError, Finding
 from stackctl.namespace import connect
@@ -23,6 +25,23 @@ def dial(address: str, port: int, *, timeout: float, namespace: str | None = Non
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     return connected
+
+
+def through(command: str) -> socket.socket:
+    """The near end of a proxy command, run as OpenSSH runs it.
+
+    A socket pair in place of paramiko's pipes, whose reader spins without end once the command has died.
+    """
+    near, far = socket.socketpair()
+    with far:
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"],
+            stdin=far.fileno(),
+            stdout=far.fileno(),
+            stderr=subprocess.DEVNULL,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # it ends when the near end is closed
+    return near
 
 
 def _from_namespace(namespace: str, address: str, port: int, timeout: float) -> socket.socket:

@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
 
 from stackctl.core.connection import Connection
+from stackctl.core.finding import Finding, FindingsError
 
 
 @dataclass(frozen=True, order=True)
@@ -64,9 +66,31 @@ def load(client: paramiko.SSHClient, connection: Connection, name: str) -> None:
         kind, key = pin.split()[:2]
         known.add(name, kind, _parsed(kind, key))
     if not connection.host_keys:
-        for file in connection.known_hosts:
-            if Path(file).exists():
-                client.load_host_keys(file)
+        entries = [entry for file in connection.known_hosts for entry in _entries(Path(file))]
+        revoked = {entry.key for marker, entry in entries if marker == "@revoked"}
+        for marker, entry in entries:
+            if not marker and entry.key not in revoked:
+                for hostname in entry.hostnames:
+                    known.add(hostname, entry.key.get_name(), entry.key)
+
+
+def _entries(file: Path) -> Iterator[tuple[str, Any]]:
+    """Marker and entry of each line that holds a key; one odd line must not cost the others.
+
+    paramiko's own reader gives up the whole file at `@cert-authority`, at `@revoked` and at a damaged key.
+    """
+    if not file.exists():
+        return
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        marker, _, rest = line.strip().partition(" ") if line.startswith("@") else ("", "", line.strip())
+        if not rest or rest.startswith("#"):
+            continue
+        try:
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(rest.strip())
+        except (paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
+            continue
+        if entry is not None and entry.key is not None:
+            yield marker, entry
 
 
 def _parsed(kind: str, key: str) -> paramiko.PKey:
@@ -78,9 +102,19 @@ def _parsed(kind: str, key: str) -> paramiko.PKey:
 
 def trust(keys: Iterable[NewKey]) -> None:
     """Append the keys to their known_hosts files, which are made where missing."""
-    for key in keys:
-        path = Path(key.file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        with os.fdopen(handle, "a") as file:
-            file.write(f"{key.name} {key.kind} {key.key}\n")
+    for file, line in dict.fromkeys((key.file, f"{key.name} {key.kind} {key.key}\n") for key in keys):
+        try:
+            _append(Path(file), line)
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}"
+            raise FindingsError(Finding(file, what, "check the path and its mode")) from error
+
+
+def _append(path: Path, line: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    with os.fdopen(handle, "a+b") as file:
+        if file.tell():  # an editor may have left the last line without its end
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else f"\n{line}"
+        file.write(line.encode())

@@ -78,7 +78,7 @@ class Run:
         for key in keys:
             self.broken[key.host] = Finding(
                 key.host,
-                f"its host key is not known: {key.kind} {key.fingerprint}",
+                f"the host key of {key.name} is not known: {key.kind} {key.fingerprint}",
                 "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_*.pub` on the host, then run with"
                 " `--accept-new-host-keys` or pin it under `host_keys`",
             )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ import paramiko
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.engine import hostkeys
-from stackctl.engine.dial import dial
+from stackctl.engine.dial import dial, through
+from stackctl.engine.sshconfig import settings_of
 
 # paramiko logs tracebacks of failures that it also raises; a user must not see them.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 _KEEPALIVE_SECONDS = 10
+_HOP = re.compile(
+    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<bracketed>[^]]+)\]|(?P<plain>[^:@]+|[0-9A-Fa-f:]+(?:%\w+)?))"
+    r"(?::(?P<port>\d+))?/?"
+)
 
 
 def connect(connection: Connection, config: Path | None = None) -> list[paramiko.SSHClient]:
@@ -25,9 +31,9 @@ def connect(connection: Connection, config: Path | None = None) -> list[paramiko
 
     FindingsError says why not; UnknownKeyError asks for trust in a key.
     """
-    settings = _settings(connection, config or Path("~/.ssh/config").expanduser())
+    settings = settings_of(connection, config)
     hops = connection.jump or tuple(
-        hop for hop in settings.get("proxyjump", "").split(",") if hop and hop != "none"
+        hop.strip() for hop in settings.get("proxyjump", "").split(",") if hop and hop != "none"
     )
     clients: list[paramiko.SSHClient] = []
     try:
@@ -42,13 +48,14 @@ def connect(connection: Connection, config: Path | None = None) -> list[paramiko
 
 
 def _hop(connection: Connection, text: str) -> Connection:
-    user, _, rest = text.rpartition("@")
-    address, _, port = rest.partition(":")
+    parts = _HOP.fullmatch(text)
+    if parts is None:
+        raise _finding(connection, f"`{text}` is not a host to jump through", "write `[user@]host[:port]`")
     return Connection(
         connection.host,
-        address,
-        int(port) if port else None,
-        user or None,
+        parts["bracketed"] or parts["plain"],
+        int(parts["port"]) if parts["port"] else None,
+        parts["user"],
         identity=connection.identity,
         known_hosts=connection.known_hosts,
         namespace=connection.namespace,
@@ -56,26 +63,16 @@ def _hop(connection: Connection, text: str) -> Connection:
     )
 
 
-def _settings(connection: Connection, config: Path) -> dict[str, Any]:
-    try:
-        parsed = paramiko.SSHConfig.from_path(str(config))
-    except FileNotFoundError:
-        parsed = paramiko.SSHConfig()
-    except paramiko.ConfigParseError as error:
-        raise _finding(connection, f"{config} cannot be read: {error}", "mend that file") from error
-    return dict(parsed.lookup(connection.address))
-
-
 def _login(
     connection: Connection, config: Path | None, before: list[paramiko.SSHClient]
 ) -> paramiko.SSHClient:
-    settings = _settings(connection, config or Path("~/.ssh/config").expanduser())
+    settings = settings_of(connection, config)
     address = settings.get("hostname", connection.address)
     port = connection.port or int(settings.get("port", 22))
     client = paramiko.SSHClient()
-    hostkeys.load(client, connection, address if port == 22 else f"[{address}]:{port}")
     client.set_missing_host_key_policy(hostkeys.Refuse(connection))
     try:
+        hostkeys.load(client, connection, address if port == 22 else f"[{address}]:{port}")
         client.connect(
             address,
             port,
@@ -102,8 +99,12 @@ def _login(
 
 def _identities(connection: Connection, settings: dict[str, Any]) -> Any:
     if connection.identity is not None:
-        return [os.path.expanduser(connection.identity)]  # noqa: PTH111 - paramiko wants text
+        return [_expanded(connection.identity)]
     return [path for path in settings.get("identityfile", []) if Path(path).exists()]
+
+
+def _expanded(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser())
 
 
 def _socket(
@@ -122,7 +123,7 @@ def _socket(
         )
     command = settings.get("proxycommand")
     if command and command != "none" and connection.namespace is None:
-        return paramiko.ProxyCommand(command)
+        return through(command)
     return dial(address, port, timeout=connection.timeout, namespace=connection.namespace)
 
 
@@ -142,10 +143,13 @@ def _explained(connection: Connection, address: str, port: int, error: Exception
             f"{at} accepts none of your keys: {error}",
             "check `user` and `identity` under `ssh`, and the host's authorized_keys",
         )
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and error.filename == _expanded(connection.identity):
         return _finding(
             connection, f"the private key {error.filename} does not exist", "check `identity` under `ssh`"
         )
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        what = f"{error.filename} cannot be read: {_reason(error)}"
+        return _finding(connection, what, "check that file and its mode on this machine")
     if isinstance(error, TimeoutError | socket.timeout):
         what = f"{at} does not answer within {connection.timeout} s"
     else:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.core.connection import Connection
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import Finding
 from stackctl.engine import ssh
 from stackctl.engine.batch import Command
 from stackctl.engine.channel import LostError
 from stackctl.engine.hostkeys import UnknownKeyError, trust
 from stackctl.engine.session import SshSession
+from tests.engine.login import refused, said
 from tests.engine.sshd import Sshd, free_port, serving
 
 
@@ -28,21 +28,6 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def _no_settings_of_the_tester(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-
-
-def said(connection: Connection, script: str = "echo hello") -> str:
-    session = SshSession(connection)
-    try:
-        session.open()
-        return session.run([Command(script, 10)])[0].stdout
-    finally:
-        session.close()
-
-
-def refused(connection: Connection) -> Finding:
-    with pytest.raises(FindingsError) as error:
-        said(connection)
-    return error.value.findings[0]
 
 
 def test_a_known_host_is_talked_to(sshd: Sshd) -> None:
@@ -80,21 +65,29 @@ def test_a_pinned_key_is_trusted_and_no_other(sshd: Sshd, tmp_path: Path) -> Non
     assert "`host_keys`" in str(refused(sshd.connection(host_keys=(wrong,))).hint)
 
 
-def test_the_operators_ssh_config_is_followed(sshd: Sshd, tmp_path: Path) -> None:
-    (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh/config").write_text(
-        f"Host gpu1.example\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.connection().user}\n"
-        f"  IdentityFile {sshd.folder}/user\n"
-    )
-
-    assert said(sshd.connection(address="gpu1.example", port=None, user=None, identity=None)) == "hello\n"
-
-
 def test_a_host_behind_a_jump_host_is_reached_through_it(sshd: Sshd) -> None:
     connection = sshd.connection()
     hop = f"{connection.user}@127.0.0.1:{sshd.port}"
 
     assert said(sshd.connection(jump=(hop,))) == "hello\n"
+
+
+RELAY = """
+import socket, sys, threading
+far = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def upwards():
+    while data := sys.stdin.buffer.raw.read(65536):
+        far.sendall(data)
+threading.Thread(target=upwards, daemon=True).start()
+while data := far.recv(65536):
+    sys.stdout.buffer.raw.write(data)
+"""
+
+
+def test_a_private_key_that_may_not_be_read_is_named(sshd: Sshd, tmp_path: Path) -> None:
+    finding = refused(sshd.connection(identity=str(tmp_path)))
+
+    assert finding.what == f"{tmp_path} cannot be read: is a directory"
 
 
 def test_a_key_the_host_does_not_accept_is_named_as_the_cause(sshd: Sshd, tmp_path: Path) -> None:
