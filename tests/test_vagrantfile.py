@@ -41,7 +41,8 @@ def machines(folder: Path, inventory: str | None, **variables: str) -> list[str]
 
 @pytest.mark.parametrize("options", [[], ["--ignore-provider"]])
 def test_vagrant_finds_the_file_valid(tmp_path: Path, options: list[str]) -> None:
-    env = os.environ | {"VAGRANT_HOME": str(tmp_path), "VAGRANT_CHECKPOINT_DISABLE": "1"}
+    folders = {"VAGRANT_HOME": str(tmp_path / "home"), "VAGRANT_DOTFILE_PATH": str(tmp_path / "state")}
+    env = os.environ | folders | {"VAGRANT_CHECKPOINT_DISABLE": "1"}
 
     done = subprocess.run(
         ["vagrant", "validate", *options], cwd=ROOT, env=env, capture_output=True, text=True, check=False

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 
 from stackctl.capabilities import gateway, load_fleet
 from stackctl.render import jobs
+from tests.expected import files_of
 from tests.gateway.stub import Stub
 from tests.inventory import project
 
@@ -135,28 +135,27 @@ def inventory(replicas: Mapping[str, list[Stub]], settings: str, port: int, metr
 @contextmanager
 def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
     """HAProxy in front of some replicas, until the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
-    port, metrics_port = _free_port(), _free_port()
-    found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
-    (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
-    files = {file.path: file.content for part in job.parts for file in part.files}
-    config = install(folder, files)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
-    try:
-        started = Gateway(port, metrics_port, folder, process)
-        wait_for(lambda: started.get("/health").status == 200)
-        yield started
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="gw-", dir="/tmp") as name:  # a socket's path must be short
+        folder = Path(name)
+        port, metrics_port = _free_ports()
+        found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
+        (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
+        config = install(folder, files_of(job))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
+        try:
+            started = Gateway(port, metrics_port, folder, process)
+            wait_for(lambda: started.get("/health").status == 200)
+            yield started
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def install(folder: Path, files: Mapping[str, str]) -> Path:
-    """Put the gateway's files into a folder, with the paths and the user of this machine."""
+    """Put the gateway's files, given by their paths below `/`, into a folder where any user can start them."""
     for path in (gateway.LUA_FILE, gateway.CARDS_FILE, gateway.CONFIG_FILE):
-        content = files[path].replace("/etc/haproxy/stackctl", str(folder))
+        content = files[path.lstrip("/")].replace("/etc/haproxy/stackctl", str(folder))
         content = content.replace(gateway.ADMIN_SOCKET, str(folder / "admin.sock"))
         content = re.sub(r"\n    (chroot|user|group) .*", "", content)
         (folder / Path(path).name).write_text(content.replace(" user root group root", ""))
@@ -167,6 +166,6 @@ def _host(address: str) -> str:
     return f"h{address.replace('.', '-')}"
 
 
-def _free_port() -> int:
-    with socket.create_server((ADDRESS, 0)) as server:
-        return int(server.getsockname()[1])
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server((ADDRESS, 0)) as one, socket.create_server((ADDRESS, 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]

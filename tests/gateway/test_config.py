@@ -10,9 +10,8 @@ from tests.gateway.haproxy import install
 
 @pytest.mark.parametrize("host", ["gateway/edge", "gateway/empty", "inventory/prod/edge1"])
 def test_haproxy_has_nothing_to_say_against_the_configuration(tmp_path: Path, host: str) -> None:
-    files = {
-        path: (GOLDEN / host / path.lstrip("/")).read_text() for path in (LUA_FILE, CARDS_FILE, CONFIG_FILE)
-    }
+    paths = [path.lstrip("/") for path in (LUA_FILE, CARDS_FILE, CONFIG_FILE)]
+    files = {path: (GOLDEN / host / path).read_text() for path in paths}
 
     config = install(tmp_path, files)
 

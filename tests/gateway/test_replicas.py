@@ -12,7 +12,9 @@ from tests.gateway.stub import Stub, stub
 
 URL = "/v1/chat/completions"
 CHAT = {"model": "chat"}
-STREAM = {"model": "chat", "stream": True}
+EMBED = "/m/embed/v1/embeddings"
+ROOM = 5
+"""Requests that the replica of `embed` is given: the four it works on, and a quarter more."""
 
 
 @pytest.fixture
@@ -22,14 +24,14 @@ def two() -> Iterator[list[Stub]]:
 
 
 @contextmanager
-def streaming(gateway: Gateway, count: int) -> Iterator[list[HTTPResponse]]:
+def streaming(gateway: Gateway, count: int, url: str = URL) -> Iterator[list[HTTPResponse]]:
     """Streams that have begun and are held open by their replicas."""
     with ExitStack() as stack:
         responses = []
         for _ in range(count):
             connection = gateway.connect()
             stack.callback(connection.close)
-            connection.request("POST", URL, b'{"model": "chat", "stream": true}')
+            connection.request("POST", url, b'{"model": "chat", "stream": true}')
             responses.append(connection.getresponse())
             assert responses[-1].readline() == b"data: first\n"
         yield responses
@@ -132,24 +134,17 @@ def test_a_replica_out_of_reach_is_the_same_before_the_first_check() -> None:
 
 
 def test_what_replicas_have_no_room_for_waits_for_a_while() -> None:
-    url, embed = "/m/embed/v1/embeddings", b'{"stream": true}'  # four at a time, and one on top
     with (
         stub("127.0.0.2") as only,
         running("queue_timeout: 1", embed=[only]) as gateway,
-        ExitStack() as stack,
+        streaming(gateway, ROOM, EMBED),
     ):
-        for _ in range(5):
-            connection = gateway.connect()
-            stack.callback(connection.close)
-            connection.request("POST", url, embed)
-            assert connection.getresponse().readline() == b"data: first\n"
-
-        late = gateway.post(url, {})
+        late = gateway.post(EMBED, {})
         assert late.error == "503 every replica of `embed` is busy or out of reach"
 
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(gateway.post, url, {})
-            wait_for(lambda: ",1," in gateway.tell("show stat model-embed 2 -1"))
+            waiting = pool.submit(gateway.post, EMBED, {})
+            wait_for(lambda: queued(gateway) == 1)
             only.go_on.set()
             assert waiting.result().status == 200
 
@@ -181,3 +176,35 @@ def test_reloads_under_load_lose_no_request_and_no_stream(two: list[Stub]) -> No
 def server_name(replica: Stub) -> str:
     address, port = replica.server_address[:2]
     return f"h{str(address).replace('.', '-')}:{port}"
+
+
+def test_a_client_that_gives_up_leaves_the_queue() -> None:
+    with (
+        stub("127.0.0.2") as only,
+        running(embed=[only]) as gateway,
+        streaming(gateway, ROOM, EMBED),
+    ):
+        impatient = gateway.connect()
+        impatient.request("POST", EMBED, b"{}")
+        wait_for(lambda: queued(gateway) == 1)
+        impatient.close()
+
+        wait_for(lambda: queued(gateway) == 0)
+
+
+def test_a_request_that_never_arrives_whole_is_told_so(two: list[Stub]) -> None:
+    with running("upload_timeout: 1", chat=two) as gateway:
+        connection = gateway.connect()
+        connection.putrequest("POST", URL)
+        connection.putheader("Content-Length", "9")
+        connection.endheaders(b"{")
+        answer = read(connection.getresponse())
+        connection.close()
+
+    assert answer.error == "408 the request did not arrive in time"
+
+
+def queued(gateway: Gateway) -> int:
+    """Requests for `embed` that wait for a replica with room."""
+    names, values = (line.split(",") for line in gateway.tell("show stat model-embed 2 -1").splitlines()[:2])
+    return int(values[names.index("qcur")])
