@@ -52,7 +52,7 @@ def framed(commands: Sequence[Command], mark: str) -> bytes:
     return "".join(parts).encode()
 
 
-def complete(stdout: bytes, stderr: bytes, mark: str, count: int) -> bool:
+def complete(stdout: bytes | bytearray, stderr: bytes | bytearray, mark: str, count: int) -> bool:
     """Whether both streams hold the end of all `count` commands."""
     ending = f"\n{mark}".encode()
     ended = stdout.endswith(b"\n") and stderr.endswith(b"\n")

@@ -18,11 +18,13 @@ def exchange(
     """Send a framed script and read both streams to the end of its last command.
 
     Sending and reading take turns: a host that cannot be rid of its output would stop taking input.
+    `limit` is how long the host may be silent: every command ends with a word in its own time, and a host
+    that is frozen, or behind a hop that keeps the connection up, would otherwise be waited for in vain.
     """
     stdout, stderr = bytearray(), bytearray()
     end = time.monotonic() + limit
     channel.setblocking(0)
-    while not complete(bytes(stdout), bytes(stderr), mark, count):
+    while not complete(stdout, stderr, mark, count):
         if time.monotonic() > end:
             raise LostError(f"no answer within {limit:.0f} s")
         try:
@@ -30,7 +32,9 @@ def exchange(
         except OSError as error:
             raise LostError("the connection broke while sending") from error
         script = script[sent:]
-        if not drain(channel, stdout, stderr) and not sent and not wait(channel, 0.05 if script else 1.0):
+        if drain(channel, stdout, stderr) or sent:
+            end = time.monotonic() + limit
+        elif not wait(channel, 0.05 if script else 1.0):
             raise LostError("the connection broke")
     return bytes(stdout), bytes(stderr)
 

@@ -1,8 +1,9 @@
 """Many hosts side by side: evaluation here in one thread, exchanges with hosts in many."""
 
 import queue
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from stackctl.engine.batch import Answer, Command
@@ -25,7 +26,7 @@ def drive(work: Mapping[str, Work[T]], sessions: Mapping[str, Session]) -> dict[
     """
     finished: dict[str, T | Exception] = {}
     arrived: queue.SimpleQueue[tuple[str, Arrival]] = queue.SimpleQueue()
-    pool = ThreadPoolExecutor(max_workers=max(1, min(_MOST_THREADS, len(work))))
+    threads = _Threads(len(work))
 
     def advance(host: str, arrival: Arrival) -> None:
         try:
@@ -35,7 +36,7 @@ def drive(work: Mapping[str, Work[T]], sessions: Mapping[str, Session]) -> dict[
         except Exception as error:  # noqa: BLE001 - the other hosts go on
             finished[host] = error
         else:
-            pool.submit(_exchange, host, sessions[host], batch, arrived)
+            threads.start(partial(_exchange, host, sessions[host], batch, arrived))
 
     try:
         for host in work:
@@ -43,9 +44,34 @@ def drive(work: Mapping[str, Work[T]], sessions: Mapping[str, Session]) -> dict[
         while len(finished) < len(work):
             advance(*arrived.get())
     finally:
-        # An exchange in the middle ends when its session is closed; waiting for it here could take minutes.
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.dismiss()
     return finished
+
+
+class _Threads:
+    """Threads for exchanges with hosts, which are never waited for.
+
+    Those of `concurrent.futures` would keep an interrupted program alive until the last host has answered.
+    """
+
+    def __init__(self, hosts: int) -> None:
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._count = min(_MOST_THREADS, hosts)
+        for _ in range(self._count):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def start(self, task: Callable[[], None]) -> None:
+        """Have the next free thread do it."""
+        self._tasks.put(task)
+
+    def dismiss(self) -> None:
+        """Let every thread end as soon as it is free."""
+        for _ in range(self._count):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
 
 
 def _resume(work: Work[T], arrival: Arrival) -> Sequence[Command]:
@@ -65,16 +91,26 @@ def _exchange(
 
 def open_all(sessions: Mapping[str, Session]) -> dict[str, Exception]:
     """Connect to all hosts at once; the errors of those that could not be reached."""
-    failed: dict[str, Exception] = {}
+    opened: queue.SimpleQueue[tuple[str, Exception | None]] = queue.SimpleQueue()
+    threads = _Threads(len(sessions))
+    try:
+        for host, session in sessions.items():
+            threads.start(partial(_open, host, session, opened))
+        results = dict(opened.get() for _ in sessions)
+    except BaseException:
+        for session in sessions.values():
+            session.close()
+        raise
+    finally:
+        threads.dismiss()
+    return {host: error for host, error in results.items() if error is not None}
 
-    def connect(host: str) -> None:
-        try:
-            sessions[host].open()
-        except Exception as error:  # noqa: BLE001 - kept for its host
-            sessions[host].close()
-            failed[host] = error
 
-    if sessions:
-        with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(sessions))) as pool:
-            list(pool.map(connect, sessions))
-    return failed
+def _open(host: str, session: Session, opened: "queue.SimpleQueue[tuple[str, Exception | None]]") -> None:
+    try:
+        session.open()
+    except Exception as error:  # noqa: BLE001 - kept for its host
+        session.close()
+        opened.put((host, error))
+    else:
+        opened.put((host, None))

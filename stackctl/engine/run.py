@@ -38,6 +38,8 @@ class Run:
     broken: dict[str, Finding] = field(default_factory=dict)
     """Hosts that cannot be worked on, and why."""
     progress: dict[str, Progress] = field(default_factory=dict)
+    outcomes: dict[str, HostOutcome] = field(default_factory=dict)
+    """Hosts whose apply has come to its end."""
 
     def __enter__(self) -> Self:
         """Nothing is touched yet."""
@@ -105,7 +107,7 @@ class Run:
         others go on.
         """
         plans = {plan.host: plan for plan in confirmed.hosts}
-        outcomes = {
+        self.outcomes = outcomes = {
             host: HostOutcome(host, findings=plan.findings)
             for host, plan in plans.items()
             if not plan.changes or plan.findings
@@ -114,21 +116,18 @@ class Run:
         for host, plan in plans.items():
             if host not in outcomes:
                 self.progress[host] = Progress([])
-                work[host] = self._applying(self.declared[host], plan)
-        for host, result in drive(work, self.sessions).items():
-            if isinstance(result, Exception):
-                self._break(host, result)
-                outcomes[host] = self._stopped(host, self.broken[host])
-            else:
-                outcomes[host] = result
-            self.listen(Event(host, "finished"))
+                work[host] = self._applied(self.declared[host], plan)
+        drive(work, self.sessions)
         return Outcome(self.environment, tuple(outcomes[host] for host in sorted(outcomes)))
 
     def interrupted(self) -> Outcome:
         """What had been done on each host when the operator stopped the run."""
         return Outcome(
             self.environment,
-            tuple(self._stopped(host, self._interruption(host)) for host in sorted(self.progress)),
+            tuple(
+                self.outcomes.get(host) or self._stopped(host, self._interruption(host))
+                for host in sorted(self.progress)
+            ),
         )
 
     def _planning(self, declared: Declared) -> Work[HostPlan]:
@@ -137,6 +136,18 @@ class Run:
         before = session.round_trips
         yield from evaluate(declared, declared.operations, evaluations)
         return host_plan(declared, evaluations, session.round_trips - before)
+
+    def _applied(self, declared: Declared, confirmed: HostPlan) -> Work[HostOutcome]:
+        """The whole course of one host, its outcome noted at once: the run may be stopped before the others'."""
+        host = declared.host
+        try:
+            outcome = yield from self._applying(declared, confirmed)
+        except Exception as error:  # noqa: BLE001 - the other hosts go on
+            self._break(host, error)
+            outcome = self._stopped(host, self.broken[host])
+        self.outcomes[host] = outcome
+        self.listen(Event(host, "finished"))
+        return outcome
 
     def _applying(self, declared: Declared, confirmed: HostPlan) -> Work[HostOutcome]:
         host = declared.host

@@ -1,8 +1,10 @@
 """One root shell on one host for the whole run; a batch of commands is one exchange with it."""
 
 import re
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import paramiko
@@ -34,6 +36,22 @@ class Session(Protocol):
         """Leave; the command that is running, if any, ends by itself."""
 
 
+@contextmanager
+def _within(seconds: float, transport: paramiko.Transport) -> Iterator[None]:
+    """Close the transport when a request is not answered in time: paramiko itself waits without end."""
+    limit = threading.Timer(seconds, transport.close)
+    limit.daemon = True
+    limit.start()
+    try:
+        yield
+    except paramiko.SSHException as error:
+        if limit.finished.is_set():
+            raise TimeoutError(f"no answer within {seconds:.0f} s") from error
+        raise
+    finally:
+        limit.cancel()
+
+
 class SshSession:
     """A session over SSH, with sudo where the connection asks for it."""
 
@@ -53,7 +71,7 @@ class SshSession:
             )
         try:
             self._channel = transport.open_session(timeout=self.connection.timeout)
-            self._become_root(self._channel)
+            self._become_root(self._channel, transport)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._refused(f"no shell: {error or 'the connection closed'}", _NO_SHELL) from error
 
@@ -62,7 +80,7 @@ class SshSession:
         if self._channel is None:
             raise LostError("not connected")
         mark = new_mark()
-        limit = sum(command.seconds for command in commands) + _GRACE_SECONDS
+        limit = max((command.seconds for command in commands), default=0) + _GRACE_SECONDS
         self.round_trips += 1
         stdout, stderr = exchange(self._channel, framed(commands, mark), mark, len(commands), limit)
         return answers(stdout, stderr, mark)
@@ -74,7 +92,7 @@ class SshSession:
         self._clients = []
         self._channel = None
 
-    def _become_root(self, channel: paramiko.Channel) -> None:
+    def _become_root(self, channel: paramiko.Channel, transport: paramiko.Transport) -> None:
         """Start the shell, under sudo where asked, and see that it is root's.
 
         The password is sent only when sudo asks: cached credentials and NOPASSWD rules make it not ask, and
@@ -82,9 +100,10 @@ class SshSession:
         """
         mark, ask = new_mark(), new_mark()
         greeting = f"sh -c 'echo {mark} $(id -u); exec sh -s'"
-        channel.exec_command(
-            f"exec sudo -k -S -p '{ask}' -- {greeting}" if self.connection.sudo else greeting
-        )
+        with _within(self.connection.timeout, transport):
+            channel.exec_command(
+                f"exec sudo -k -S -p '{ask}' -- {greeting}" if self.connection.sudo else greeting
+            )
         said = bytearray()
         prompts = 0
         end = time.monotonic() + self.connection.timeout
@@ -115,7 +134,13 @@ class SshSession:
                 "sudo did not accept the password",
                 f"check what `{reference.scheme}:{reference.target}` holds for this login",
             )
-        return f"{secret.value(reference)}\n".encode()
+        password = secret.value(reference)
+        if "\n" in password:  # the shell behind sudo would run the second line as a command
+            raise self._refused(
+                "the password for sudo has more than one line",
+                f"let `{reference.scheme}:{reference.target}` give the password alone",
+            )
+        return f"{password}\n".encode()
 
     def _refused(self, what: str, hint: str) -> FindingsError:
         return FindingsError(Finding(self.connection.host, what, hint))

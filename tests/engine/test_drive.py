@@ -1,5 +1,7 @@
 """Hosts side by side, each with its own luck."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
@@ -75,3 +77,23 @@ def test_hosts_are_connected_side_by_side_and_refusals_are_kept_by_host() -> Non
 
     assert list(failed) == ["gpu3"]
     assert time.monotonic() - began < 1
+
+
+def test_being_interrupted_while_a_black_hole_is_dialled_ends_the_program_at_once() -> None:
+    program = """
+import os, signal, threading, time
+from stackctl.engine.drive import open_all
+class Hole:
+    def open(self): time.sleep(60)
+    def close(self): pass
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    open_all({f"gpu{n}": Hole() for n in range(200)})
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=20
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")

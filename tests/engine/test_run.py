@@ -1,13 +1,21 @@
 """Plan and apply against a real shell: what is said, what is done, what is left."""
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from stackctl.core.artifact import Artifact
+from stackctl.core.connection import Connection
+from stackctl.core.job import Job, Part
 from stackctl.engine.batch import Answer, Command
 from stackctl.engine.channel import LostError
+from stackctl.engine.run import Run
 from stackctl.views.plan import outcome_text, plan_text
-from tests.engine.fleet import one_host
+from tests.engine.fleet import IMPORTS, one_host
 from tests.engine.local import LocalSession
 
 
@@ -165,3 +173,35 @@ def test_a_fault_in_a_deploy_is_a_finding_with_its_host(tmp_path: Path) -> None:
 
     assert [finding.where for finding in run.plan().findings] == ["gpu1 · demo"]
     assert run.plan().findings[0].what == "deploys/demo.py cannot be called: ValueError: typo"
+
+
+def test_an_interrupted_run_tells_hosts_that_were_done_from_those_that_were_not(tmp_path: Path) -> None:
+    class Stopping(LocalSession):
+        def run(self, commands: Sequence[Command]) -> tuple[Answer, ...]:
+            if "forever" in commands[0].script:
+                time.sleep(1)
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().run(commands)
+
+    path = tmp_path / "demo.py"
+    body = "    written = files.write(name='write', artifacts=files_)\n"
+    shell = "    server.shell(name='go on', commands=[spec], _if=written.did_change)\n"
+    path.write_text(IMPORTS + body + shell)
+    listed = [
+        Job(
+            host,
+            Connection(host, "192.0.2.1"),
+            (Part("demo", script, (artifact(tmp_path / host, "a\n"),)),),
+        )
+        for host, script in (("gpu1", "true"), ("gpu2", "true forever"))
+    ]
+    run = Run("test", listed, lambda _: path, lambda _: None, new_session=lambda _: Stopping())
+    run.connect()
+    plan = run.plan()
+
+    with pytest.raises(KeyboardInterrupt):
+        run.apply(plan)
+
+    done, stopped = run.interrupted().hosts
+    assert (done.host, len(done.done), done.findings) == ("gpu1", 2, ())
+    assert [finding.where for finding in stopped.findings] == ["gpu2 · demo · go on"]

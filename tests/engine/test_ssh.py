@@ -2,16 +2,18 @@
 
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from stackctl.core.finding import Finding
 from stackctl.engine import ssh
-from stackctl.engine.batch import Command
-from stackctl.engine.channel import LostError
+from stackctl.engine.batch import Command, framed
+from stackctl.engine.channel import LostError, exchange
 from stackctl.engine.hostkeys import UnknownKeyError, trust
 from stackctl.engine.session import SshSession
 from tests.engine.login import refused, said
@@ -133,6 +135,54 @@ def test_a_connection_that_breaks_in_the_middle_is_noticed_at_once(sshd: Sshd) -
 
     assert time.monotonic() - before < 20
     session.close()
+
+
+def test_a_host_that_falls_silent_is_not_waited_for_without_end(sshd: Sshd) -> None:
+    session = SshSession(sshd.connection())
+    session.open()
+    channel = session._channel
+    assert channel is not None
+    before = time.monotonic()
+
+    with pytest.raises(LostError, match="no answer within 1 s"):
+        exchange(channel, framed([Command("echo a; sleep 60", 100)], "m"), "m", 1, 1)
+
+    assert time.monotonic() - before < 5
+    session.close()
+
+
+class Mute(paramiko.ServerInterface):
+    """Lets everybody in and never answers the request for a shell."""
+
+    def get_allowed_auths(self, *_: object) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, *_: object) -> int:
+        return 0
+
+    def check_channel_request(self, *_: object) -> int:
+        return 0
+
+    def check_channel_exec_request(self, *_: object) -> bool:
+        time.sleep(5)
+        return False
+
+
+def test_a_server_that_never_starts_the_shell_does_not_hang_the_run(sshd: Sshd, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        known = tmp_path / "known_hosts"
+        known.write_text(sshd.known_hosts_line.replace(str(sshd.port), str(port)))
+
+        def serve() -> None:
+            transport = paramiko.Transport(listening.accept()[0])
+            transport.add_server_key(paramiko.Ed25519Key(filename=str(sshd.folder / "host")))
+            transport.start_server(server=Mute())
+
+        threading.Thread(target=serve, daemon=True).start()
+        finding = refused(sshd.connection(port=port, known_hosts=(str(known),), timeout=2))
+
+    assert finding.what == "no shell: no answer within 2 s"
 
 
 def test_small_exchanges_are_not_held_back_by_nagle(sshd: Sshd) -> None:
