@@ -4,6 +4,7 @@ import functools
 import os
 import shlex
 import subprocess
+import threading
 from pathlib import Path
 
 from stackctl.core.artifact import Artifact
@@ -14,18 +15,33 @@ _COMMAND_SECONDS = 30
 _SHORTEST_MASKED = 4  # shorter values would blank out harmless text
 
 
-@functools.cache
 def value(ref: SecretRef) -> str:
     """The secret that `ref` points to; FindingsError says which one could not be had and why."""
-    read = {"env": _from_environment, "file": _from_file, "command": _from_command}[ref.scheme]
-    text = read(ref).rstrip("\n")
-    if not text:
-        raise _unavailable(ref, "it is empty", "give it a value")
-    _known.add(text)
-    return text
+    with _one_at_a_time:
+        found = _read(ref)
+    if isinstance(found, FindingsError):
+        raise found
+    return found
 
 
 _known: set[str] = set()
+_one_at_a_time = (
+    threading.Lock()
+)  # all hosts ask at once, and a command may want a touch of the operator's key
+
+
+@functools.cache
+def _read(ref: SecretRef) -> str | FindingsError:
+    """The value, or why there is none: a command that fails or hangs does so once, not once for every host."""
+    read = {"env": _from_environment, "file": _from_file, "command": _from_command}[ref.scheme]
+    try:
+        text = read(ref).rstrip("\r\n")
+    except FindingsError as error:
+        return error
+    if not text:
+        return _unavailable(ref, "it is empty", "give it a value")
+    _known.add(text)
+    return text
 
 
 def mask(text: str) -> str:

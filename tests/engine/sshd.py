@@ -50,8 +50,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Sshd]:
-    """Run sshd until the block ends."""
+def serving(folder: Path, **settings: str) -> Iterator[Sshd]:
+    """Run sshd until the block ends, with more settings of sshd_config where given."""
     folder.mkdir(exist_ok=True)
     for name in ("host", "user"):
         if not (folder / name).exists():
@@ -69,6 +69,7 @@ def serving(folder: Path) -> Iterator[Sshd]:
         "UsePAM": "no",
         "PermitRootLogin": "prohibit-password",
         "AllowTcpForwarding": "yes",
+        **settings,
     }
     listed = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     with Path(os.devnull).open("wb") as nowhere:
