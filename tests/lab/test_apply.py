@@ -5,6 +5,7 @@ The tests of this module share one lab and build on each other, in order.
 
 import io
 import json
+import shlex
 import time
 import wave
 from collections.abc import Iterator
@@ -175,9 +176,15 @@ def test_a_full_disk_is_called_that_and_leaves_nothing_half_written(site: Site) 
     converges(site)
 
 
+LOCK = """$l = pack("s s x4 l! l! i x4", 1, 0, 0, 0, 0);
+open F, ">/var/lib/dpkg/lock-frontend"; fcntl(F, 6, $l) or die;
+open G, ">/run/apt-is-locked"; sleep 12"""
+"""F_SETLK with a struct flock for writing: what apt and dpkg do; their locks are not flock's."""
+
+
 def test_apt_locked_by_another_process_is_waited_for(site: Site) -> None:
-    lock = 'open F,">/var/lib/dpkg/lock-frontend"; fcntl F,6,pack("s s l! l! i",1,0,0,0,0); sleep 12'
-    site.on("gpu2", f"setsid perl -e '{lock}' >/dev/null 2>&1 </dev/null &")
+    site.on("gpu2", f"setsid perl -e {shlex.quote(LOCK)} >/dev/null 2>&1 </dev/null &")
+    site.on("gpu2", "for i in $(seq 50); do [ -e /run/apt-is-locked ] && break; sleep 0.1; done")
     began = time.monotonic()
     with site.changed(gpu2={"system": {"time": "external", "packages": ["tree"]}}):
         done = site.stackctl("apply", NAME, "--yes")
