@@ -25,9 +25,10 @@ _LOOK = """look() {
   if [ -L "$2" ]; then printf '%s link %s\\n' "$1" "$(readlink -n -- "$2" | base64 -w0)"
   elif [ -f "$2" ]; then
     s=$(sha256sum <"$2") s=${s%% *}
-    printf '%s file %s %s ' "$1" "$(stat -c '%a %U %G' -- "$2")" "$s"
+    printf '%s file %s %s ' "$1" "$(stat -c '%a %u %g' -- "$2")" "$s"
     if [ "$3" = "$s" ] || [ "$3" = - ] || [ "$(stat -c %s -- "$2")" -gt LARGEST ]
-    then echo -; else base64 -w0 -- "$2"; echo; fi
+    then printf -- -; else base64 -w0 -- "$2"; fi
+    stat -c ' %U/%G' -- "$2"
   elif [ -e "$2" ]; then printf '%s %s\\n' "$1" "$(stat -c %F -- "$2" | tr ' ' _)"
   fi
 }
@@ -55,7 +56,7 @@ class Files(FactBase[dict[str, FileState]]):
         """One line a file, in the order asked for."""
         found = {}
         for line in output:
-            index, kind, *rest = line.split(" ")
+            index, kind, *rest = line.split(" ", 7)
             found[self.paths[int(index)]] = _state(kind, rest)
         return found
 
@@ -65,8 +66,14 @@ def _state(kind: str, rest: Sequence[str]) -> FileState:
         return FileState("link", link=base64.b64decode(rest[0]).decode(errors="replace"))
     if kind != "file":
         return FileState(kind.replace("_", " "))
-    mode, owner, group, sha256, content = rest
-    return FileState("file", int(mode, 8), owner, group, sha256, _text(content))
+    mode, uid, gid, sha256, content, names = rest
+    owner, _, group = names.partition("/")
+    return FileState("file", int(mode, 8), _named(owner, uid), _named(group, gid), sha256, _text(content))
+
+
+def _named(name: str, number: str) -> str:
+    """A file may belong to a user that the host has no name for; `chown` takes the number."""
+    return number if name == "UNKNOWN" else name
 
 
 def _text(encoded: str) -> str | None:
@@ -100,10 +107,11 @@ def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Generator
 
 @operation()
 def directories(paths: Sequence[str]) -> Generator[Step, None, None]:
-    """Have these directories; those that exist keep their owner and mode."""
-    found = host.get_fact(Files, wanted=[(path, "-") for path in paths]) if paths else {}
+    """Have these directories; those that exist keep their owner and mode, and may be links to others."""
+    # With `/.` at its end a path is the directory itself, wherever a link on another disk leads to.
+    found = host.get_fact(Files, wanted=[(f"{path}/.", "-") for path in paths]) if paths else {}
     for path in paths:
-        if path not in found or found[path].kind != "directory":
+        if f"{path}/." not in found:
             yield Step(f"mkdir -p -- {shlex.quote(path)}", reason=f"make {path}", action="add")
 
 
@@ -123,14 +131,21 @@ def with_block(text: str, marker: str, lines: Sequence[str]) -> str:
     """`text` with the marked block holding exactly `lines`."""
     begin, end = f"# stackctl {marker}: begin", f"# stackctl {marker}: end"
     wanted = [begin, *lines, end]
-    rows = text.splitlines()
-    if begin in rows and end in rows[rows.index(begin) :]:
-        start = rows.index(begin)
-        stop = rows.index(end, start)
-        rows[start : stop + 1] = wanted
-    else:
-        rows += wanted
+    rows = text.removesuffix("\n").split("\n") if text else []
+    place = _place([row.rstrip("\r") for row in rows], begin, end)
+    rows[place] = wanted
     return "\n".join(rows) + "\n"
+
+
+def _place(rows: Sequence[str], begin: str, end: str) -> slice:
+    """Where the block is; a `begin` that lost its `end` by hand must not take in what follows it."""
+    start = None
+    for number, row in enumerate(rows):
+        if row == begin:
+            start = number
+        elif row == end and start is not None:
+            return slice(start, number + 1)
+    return slice(len(rows), len(rows))
 
 
 @operation()

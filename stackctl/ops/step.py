@@ -60,7 +60,7 @@ class WriteFiles(PyinfraCommand):
         staged = {artifact.path: f"$t{index}" for index, artifact in enumerate(self.artifacts)}
         parts = [_HEAD]
         for index, artifact in enumerate(self.artifacts):
-            attributes = f"{artifact.owner}:{artifact.group} {artifact.mode:o}"
+            attributes = f"{shlex.quote(f'{artifact.owner}:{artifact.group}')} {artifact.mode:o}"
             parts.append(
                 f"stage {shlex.quote(artifact.path)} {attributes} <<'EOF'\n{_encoded(artifact)}EOF\n"
             )
@@ -86,7 +86,10 @@ class WriteFiles(PyinfraCommand):
 
 # Everything is staged beside its target first, so that a full disk or a failed check changes nothing;
 # only then are the files renamed, one after the other, and the renames made durable.
-_HEAD = """set -eu
+# Paths may hold spaces, so that lists of them are split at line ends alone, and never globbed.
+_HEAD = """set -euf
+IFS='
+'
 staged= dirs=
 trap 'rm -f -- $staged' EXIT
 stage() {
@@ -96,7 +99,7 @@ stage() {
   if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1 is a directory" >&2; exit 65; fi
   umask 077
   t=$(mktemp -- "$d/.stackctl.XXXXXXXXXX")
-  staged="$staged $t" dirs="$dirs $d"
+  staged="$staged$IFS$t" dirs="$dirs$IFS$d"
   base64 -d >"$t"
   chown -- "$2" "$t"
   chmod -- "$3" "$t"
@@ -113,7 +116,7 @@ def upload_script(path: str, content: bytes) -> str:
     target = shlex.quote(path)
     return (
         f"{_HEAD}owner=root:root mode=644\n"
-        f"[ ! -f {target} ] || {{ owner=$(stat -c %U:%G -- {target}); mode=$(stat -c %a -- {target}); }}\n"
+        f"[ ! -f {target} ] || {{ owner=$(stat -c %u:%g -- {target}); mode=$(stat -c %a -- {target}); }}\n"
         f'stage {target} "$owner" "$mode" <<\'EOF\'\n{base64.encodebytes(content).decode()}EOF\n'
         f'mv -fT -- "$t" {target}\nsync -- $dirs\n'
     )

@@ -58,9 +58,14 @@ def _content_reason(secret: bool, diff: str) -> str:
 
 def _diff(path: str, before: str, after: str) -> str:
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{path} (host)", f"{path} (inventory)", lineterm="", n=3
+        _rows(before), _rows(after), f"{path} (host)", f"{path} (inventory)", lineterm="", n=3
     )
-    text = "\n".join(lines)
-    if not text and before != after:  # they differ in the last line's end alone
-        return f"--- {path} (host)\n+++ {path} (inventory)\n-(no newline at the end)\n+(newline at the end)"
-    return text
+    return "\n".join(lines)
+
+
+def _rows(text: str) -> list[str]:
+    """Lines as a reader has to see them: a carriage return and a missing end of the last line are differences."""
+    rows = text.replace("\r", "^M").split("\n")
+    if rows[-1]:
+        return [*rows, "(no newline at the end)"]
+    return rows[:-1]

@@ -130,6 +130,44 @@ def test_what_a_killed_run_left_staged_is_cleared_by_the_next(tmp_path: Path) ->
     assert contents(tmp_path / "etc") == {"conf": "whole\n"}
 
 
+def test_paths_with_spaces_and_stars_are_written_and_cleared_like_others(tmp_path: Path) -> None:
+    folder = tmp_path / "my * etc"
+    (folder / "taken").mkdir(parents=True)
+    (tmp_path / "my").write_text("somebody's")
+    good = owned(folder / "größe 'x'.conf", "größe\n")
+
+    run = one_host(tmp_path / "bad", WRITE, good, owned(folder / "taken", "x"))
+    assert run.apply(run.plan()).failed
+    assert contents(folder) == {}
+    assert contents(tmp_path) == {"my": "somebody's"}
+
+    run = one_host(tmp_path / "fine", WRITE, good)
+    assert not run.apply(run.plan()).failed
+    assert contents(folder) == {"größe 'x'.conf": "größe\n"}
+
+
+def test_a_file_of_a_user_without_a_name_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("x\n")
+    os.chown(path, 54321, 54322)
+    body = "files.block(name='list hosts', path=spec, marker='fleet', lines=['a'])"
+    run = one_host(tmp_path / "d", body, spec=str(path))
+
+    assert not run.apply(run.plan()).failed
+    assert (path.stat().st_uid, path.stat().st_gid) == (54321, 54322)
+
+
+def test_a_link_to_a_directory_is_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "cache").symlink_to(tmp_path / "data")
+    body = "files.directories(name='make directories', paths=[spec + '/cache', spec + '/new'])"
+    run = one_host(tmp_path / "d", body, spec=str(tmp_path))
+    plan = run.plan()
+
+    assert plan.hosts[0].changes[0].reason == f"make {tmp_path}/new"
+    assert not run.apply(plan).failed
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -142,10 +180,24 @@ def test_what_a_killed_run_left_staged_is_cleared_by_the_next(tmp_path: Path) ->
             "x\n# stackctl fleet: begin\nold\n# stackctl fleet: end\ny\n",
             "x\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\ny\n",
         ),
+        ("x", "x\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n"),
+        (
+            "x\r\n# stackctl fleet: begin\r\nold\r\n# stackctl fleet: end\r\ny\u2028\x0cz\r\n",
+            "x\r\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\ny\u2028\x0cz\r\n",
+        ),
+        (
+            "# stackctl fleet: begin\nkept\n# stackctl fleet: begin\nold\n# stackctl fleet: end\n",
+            "# stackctl fleet: begin\nkept\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n",
+        ),
+        (
+            "# stackctl fleet: end\nx\n",
+            "# stackctl fleet: end\nx\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n",
+        ),
     ],
 )
 def test_a_block_leaves_what_is_around_it(before: str, after: str) -> None:
     assert with_block(before, "fleet", ["10.0.0.1 a"]) == after
+    assert with_block(after, "fleet", ["10.0.0.1 a"]) == after
 
 
 MERGE = (

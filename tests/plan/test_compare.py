@@ -47,7 +47,21 @@ def test_a_missing_newline_at_the_end_is_seen() -> None:
     change = against(found("a\nb"))
 
     assert change is not None
-    assert change.diff.splitlines()[2:] == ["-(no newline at the end)", "+(newline at the end)"]
+    assert change.diff.splitlines()[2:] == ["@@ -1,3 +1,2 @@", " a", " b", "-(no newline at the end)"]
+
+
+def test_line_ends_of_another_system_are_seen() -> None:
+    change = against(found("a\r\nb\n"))
+
+    assert change is not None
+    assert change.diff.splitlines()[2:] == ["@@ -1,2 +1,2 @@", "-a^M", "+a", " b"]
+
+
+def test_only_line_ends_part_lines() -> None:
+    change = against(found("a\x0cb\n"))
+
+    assert change is not None
+    assert change.diff.split("\n")[2:] == ["@@ -1 +1,2 @@", "-a\x0cb", "+a", "+b"]
 
 
 def test_content_that_is_not_text_is_changed_without_a_diff() -> None:
