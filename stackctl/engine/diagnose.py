@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from stackctl.core.finding import Finding
 from stackctl.engine.batch import TIMED_OUT, Answer, Command
 from stackctl.ops import secret
+from stackctl.ops.step import TOLD
 
-_LINES = 20
+_LINES = 25
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ CAUSES = (
         "check the image's name and tag in inventory/models.yaml",
     ),
     Cause(
-        re.compile(r"unauthorized|authentication required|denied: ", re.IGNORECASE),
+        re.compile(r"unauthorized|authentication required|(?<!permission )denied: ", re.IGNORECASE),
         "the registry refuses these credentials",
         "check `docker.registries` in the inventory",
     ),
@@ -79,6 +80,13 @@ CAUSES = (
         "see `ss -ltnp` on the host; move it, or give the placement another `port`",
     ),
     Cause(
+        re.compile(
+            r"compose' is not a docker command|unknown shorthand flag: 'p' in -p|unknown command: docker compose"
+        ),
+        "Docker has no Compose on this host",
+        "install the Compose plugin that belongs to this Docker, then apply again",
+    ),
+    Cause(
         re.compile(r"Read-only file system"),
         "the host's disk is read-only",
         "see the kernel's log on the host; the disk may be failing",
@@ -93,6 +101,8 @@ def failure(where: str, answer: Answer, command: Command, hint: str | None) -> F
     lines = tuple(line.rstrip() for line in output.splitlines() if line.strip())[-_LINES:]
     if answer.status == TIMED_OUT:
         return Finding(where, f"took longer than {command.seconds} s and was ended", hint, lines)
+    if answer.status == TOLD and lines:
+        return Finding(where, lines[0], hint, lines[1:])
     for cause in CAUSES:
         match = cause.pattern.search(output)
         if match is not None:

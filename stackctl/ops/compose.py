@@ -12,7 +12,7 @@ from pyinfra.context import host
 
 from stackctl.core.artifact import Artifact
 from stackctl.ops import secret
-from stackctl.ops.step import Step, changes
+from stackctl.ops.step import TOLD, Step, changes
 
 PULL_SECONDS = 3600
 """A model server's image has up to 20 GB."""
@@ -78,13 +78,15 @@ class Project(FactBase[ProjectState]):
         return ProjectState(wanted, tuple(containers), tuple(absent))
 
 
+# What somebody once ran with `docker compose run` is none of the project's own containers.
 # The folder is made known by name alone: Compose resolves relative paths against it and need not find it.
 _PROJECT = """command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
 docker info >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
 set -e
 hashes=$(echo {text} | base64 -d | docker compose -p {name} --project-directory {folder} -f - config --hash '*')
 printf '%s\\n' "$hashes" | sed 's/^/wanted /'
-docker ps -a --no-trunc --filter label=com.docker.compose.project={name} --format \
+docker ps -a --no-trunc --filter label=com.docker.compose.project={name} \
+--filter label=com.docker.compose.oneoff=False --format \
 'container ["{{{{.Label "com.docker.compose.service"}}}}","{{{{.Label "com.docker.compose.config-hash"}}}}","{{{{.State}}}}","{{{{.Image}}}}"]'
 for image in {images}; do docker image inspect "$image" >/dev/null 2>&1 || printf 'absent %s\\n' "$image"; done
 """
@@ -178,6 +180,7 @@ def answering(
                 project=shlex.quote(project),
                 service=shlex.quote(service),
                 seconds=seconds,
+                told=TOLD,
             ),
             reason=f"wait until {service} answers at {url}",
             action="run",
@@ -186,21 +189,25 @@ def answering(
         )
 
 
-# Three restarts are a crash loop: waiting longer would only hide it. Seconds are counted, not read off a
-# clock, so that a clock that jumps neither shortens nor prolongs the wait. A server's first error is often
+# Three restarts are a crash loop: waiting longer would only hide it; restarts of long ago are none. The time is
+# the kernel's since boot: a wall clock may jump, and a look at a server that hangs takes seconds by itself, so
+# that counting looks would run into the step's own limit and show no log. A server's first error is often
 # hundreds of lines above its last: errors are shown before the last lines.
-_WAIT = """left={seconds} restarts=0
-while [ "$left" -gt 0 ]; do
+_WAIT = """now() {{ cut -d. -f1 /proc/uptime; }}
+end=$(($(now) + {seconds})) before=
+while :; do
   curl -fsS -m 5 -o /dev/null -- {url} 2>/dev/null && exit 0
   id=$(docker compose -p {project} ps -aq -- {service} 2>/dev/null | head -n 1)
-  [ -n "$id" ] || {{ echo "there is no container of {service}" >&2; exit 70; }}
+  [ -n "$id" ] || {{ echo "there is no container of {service}" >&2; exit {told}; }}
   restarts=$(docker inspect -f '{{{{.RestartCount}}}}' "$id")
-  [ "$restarts" -lt 3 ] || break
-  left=$((left - 1)); sleep 1
+  [ "$((restarts - ${{before:=$restarts}}))" -lt 3 ] || break
+  [ "$restarts" -lt 3 ] || [ "$(docker inspect -f '{{{{.State.Status}}}}' "$id")" != restarting ] || break
+  [ "$(now)" -lt "$end" ] || break
+  sleep 1
 done
 echo "{service} is $(docker inspect -f '{{{{.State.Status}}}}' "$id"), restarted $restarts times" >&2
 logs() {{ docker logs --tail 500 "$id" 2>&1; }}
 logs | grep -aE '(Error|Exception|panic|fatal): ' | awk '!seen[$0]++' | tail -n 5 >&2
 logs | tail -n 15 >&2
-exit 70
+exit {told}
 """

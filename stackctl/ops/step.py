@@ -17,6 +17,10 @@ SECONDS = 120
 """Time limit of a command that names none of its own."""
 
 
+TOLD = 70
+"""Exit status of a script of ours that has found the cause itself and told it first on standard error."""
+
+
 class Step(StringCommand):
     """A shell command with a reason, a time limit and, where one is known, a way out when it fails."""
 
