@@ -83,8 +83,6 @@ def shell_command(
     """
     if isinstance(command, str):
         command = StringCommand(command)
-    if isinstance(command, Step):
-        return Command(command.get_raw_value(), command.seconds)
     wrapping = {
         key: arguments[key]
         for key in ("_env", "_chdir", "_su_user", "_shell_executable")
@@ -92,7 +90,9 @@ def shell_command(
     }
     if wrapping.get("_shell_executable") == "sh":
         wrapping.pop("_shell_executable")
-    limit = int(arguments.get("_timeout") or seconds)
+    if arguments.get("_sudo_user"):
+        wrapping.update(_su_user=arguments["_sudo_user"], _su_shell="sh")
+    limit = int(arguments.get("_timeout") or (command.seconds if isinstance(command, Step) else seconds))
     if not wrapping:
         return Command(command.get_raw_value(), limit)
     return Command(make_unix_command_for_host(state, host, command, **wrapping).get_raw_value(), limit)

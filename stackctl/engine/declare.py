@@ -13,7 +13,8 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
-from stackctl.engine.connector import Known
+from stackctl.engine.connector import Known, UnansweredError
+from stackctl.ops.step import NotSettledError
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ def _call(host: str, capability: str, deploy: Callable[..., Any], spec: Any, fil
         deploy(spec, files)
     except FindingsError:
         raise
+    except (UnansweredError, NotSettledError) as error:
+        what = f"deploys/{capability}.py asks about the host while it is read"
+        hint = "leave the choice to an operation, or to its `_if`: no host has been reached yet"
+        raise FindingsError(Finding(f"{host} · {capability}", what, hint)) from error
     except Exception as error:  # a deploy of the project's own may raise anything
         what = f"deploys/{capability}.py cannot be called: {type(error).__name__}: {error}"
         raise FindingsError(Finding(f"{host} · {capability}", what, "see `--debug` for where")) from error

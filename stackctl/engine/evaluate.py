@@ -104,7 +104,10 @@ def _wanted(operation: Operation) -> bool:
         meta = getattr(condition, "__self__", None)
         if meta is not None and not meta.is_complete():
             raise NotSettledError
-    return all(condition() for condition in listed)
+    try:
+        return all(condition() for condition in listed)
+    except RuntimeError as error:  # a function that asks an operation which has not been evaluated yet
+        raise NotSettledError from error
 
 
 def _fact_problem(where: str, answer: Answer) -> Finding:

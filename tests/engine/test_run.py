@@ -205,3 +205,72 @@ def test_an_interrupted_run_tells_hosts_that_were_done_from_those_that_were_not(
     done, stopped = run.interrupted().hosts
     assert (done.host, len(done.done), done.findings) == ("gpu1", 2, ())
     assert [finding.where for finding in stopped.findings] == ["gpu2 · demo · go on"]
+
+
+def test_conditions_on_several_operations_are_planned_whatever_order_their_facts_come_in(
+    tmp_path: Path,
+) -> None:
+    body = """
+    from pyinfra.operations.util import any_changed
+    a = files.write(name='write a', artifacts=files_[:1])
+    b = files.write(name='write b', artifacts=files_[1:])
+    server.shell(name='either', commands=['true'], _if=any_changed(a, b))
+    server.shell(name='both', commands=['true'], _if=[a.did_change, b.did_change])
+    server.shell(name='neither', commands=['true'], _if=lambda: not a.did_change() and not b.did_change())
+    server.shell(name='old way', commands=['true'], _if=a.did_not_change)
+    """
+    listed = (artifact(tmp_path / "a", "a\n"), artifact(tmp_path / "b", "b\n"))
+    (tmp_path / "a").write_text("a\n")
+    run = one_host(tmp_path / "deploys", body, *listed)
+    plan = run.plan()
+
+    assert plan.findings == ()
+    assert [change.operation for change in plan.hosts[0].changes] == ["write b", "either", "old way"]
+
+
+def test_a_condition_that_cannot_be_asked_is_a_finding(tmp_path: Path) -> None:
+    body = "server.shell(name='odd', commands=['true'], _if=lambda: 1 / 0)"
+
+    (finding,) = one_host(tmp_path / "deploys", body).plan().findings
+
+    assert finding.what == "cannot be planned: ZeroDivisionError: division by zero"
+
+
+def test_a_deploy_that_asks_its_host_while_it_is_read_is_a_finding(tmp_path: Path) -> None:
+    body = """
+    from pyinfra import host
+    from pyinfra.facts.server import Hostname
+    if host.get_fact(Hostname) == 'gpu1':
+        server.shell(name='x', commands=['true'])
+    """
+
+    (finding,) = one_host(tmp_path / "deploys", body).plan().findings
+
+    assert finding.what == "deploys/demo.py asks about the host while it is read"
+
+
+def test_settings_of_an_operation_hold_for_our_own_operations_too(tmp_path: Path) -> None:
+    body = """
+    files.directories(name='as nobody', paths=[spec + '/a'], _sudo=True, _sudo_user='nobody')
+    files.directories(name='as us', paths=[spec + '/b'], _chdir=spec, _env={'X': 'y'})
+    """
+    tmp_path.chmod(0o777)
+    for folder in list(tmp_path.parents)[:-2]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    run = one_host(tmp_path / "deploys", body, spec=str(tmp_path))
+
+    outcome = run.apply(run.plan())
+
+    assert outcome.hosts[0].findings == ()
+    assert ((tmp_path / "a").owner(), (tmp_path / "b").owner()) == ("nobody", "root")
+
+
+@pytest.mark.parametrize("size", [3_000_000])
+def test_long_output_that_is_not_text_is_cut_to_its_end(tmp_path: Path, size: int) -> None:
+    script = f"head -c {size} /dev/urandom; printf '\\n\\377\\200 the end\\n' >&2; exit 3"
+    run = one_host(tmp_path / "deploys", "server.shell(name='noise', commands=[spec])", spec=script)
+
+    finding = run.apply(run.plan()).hosts[0].findings[0]
+
+    assert finding.what == "failed with exit status 3"
+    assert finding.detail[-1] == "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER} the end"
