@@ -101,7 +101,6 @@ stage() {
   [ -d "$d" ] || (umask 022 && mkdir -p -- "$d")
   find "$d" -maxdepth 1 -type f -name '.stackctl.??????????' -mmin +60 -delete
   if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1 is a directory" >&2; exit 65; fi
-  umask 077
   t=$(mktemp -- "$d/.stackctl.XXXXXXXXXX")
   staged="$staged$IFS$t" dirs="$dirs$IFS$d"
   base64 -d >"$t"

@@ -18,7 +18,9 @@ def test_each_command_has_its_own_status_and_streams() -> None:
 
 
 def test_a_command_cannot_read_the_script_that_follows_it() -> None:
-    assert [answer.stdout for answer in run("cat", "echo still here")] == ["", "still here\n"]
+    following = "# so long that the shell has not read it all yet".ljust(1_000_000) + "\necho still here"
+
+    assert [answer.stdout for answer in run("cat", following)] == ["", "still here\n"]
 
 
 def test_a_command_that_exits_or_breaks_the_shell_does_not_take_the_next_with_it() -> None:
