@@ -15,6 +15,7 @@ from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.dial import dial
 from stackctl.render import jobs
+from stackctl.views.terminal import plain
 
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 300
@@ -66,22 +67,28 @@ def _streamed(job: Job, spec: GatewaySpec, body: dict[str, Any]) -> Iterator[str
     if response.status != 200:
         raise FindingsError(_refusal(spec, response))
     for line in response:
-        data = line.decode().removeprefix("data: ").strip()
-        if data and data != "[DONE]":
-            yield _content(json.loads(data))
+        # Other lines are comments, which keep the connection open, and names of events.
+        name, _, data = line.decode(errors="replace").partition(":")
+        if name == "data" and data.strip() != "[DONE]":
+            yield _content(_parsed(data))
     connection.close()
+
+
+def _parsed(data: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(data)
+    except ValueError as error:
+        raise HTTPException(f"the model sent what is not JSON: {data.strip()[:200]}") from error
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _content(event: dict[str, Any]) -> str:
     if "error" in event:
-        message = event["error"].get("message", event["error"])
+        error = event["error"]
+        message = error.get("message", error) if isinstance(error, dict) else error
         raise HTTPException(f"the model ended the stream: {message}")
     choices = event.get("choices") or [{}]
-    text = str(choices[0].get("delta", {}).get("content") or "")
-    # What a model says must not steer the operator's terminal.
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+    return plain(str(choices[0].get("delta", {}).get("content") or ""))
 
 
 def _refusal(spec: GatewaySpec, response: HTTPResponse) -> Finding:

@@ -6,6 +6,7 @@ import time
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from stackctl.plan.event import Event
 from stackctl.views.progress import line
@@ -50,5 +51,5 @@ class Progress:
         table = Table.grid(padding=(0, 2))
         for host in sorted(self.current):
             text, since = self.current[host]
-            table.add_row(text, f"{time.monotonic() - since:.0f} s")
+            table.add_row(Text(text), f"{time.monotonic() - since:.0f} s")
         return table

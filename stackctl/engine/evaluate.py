@@ -8,7 +8,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.util import CommandOutput
 
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.engine.batch import Answer, Command
+from stackctl.engine.batch import TIMED_OUT, Answer, Command
 from stackctl.engine.connector import FactFailedError, UnansweredError
 from stackctl.engine.declare import Declared, Operation
 from stackctl.ops import secret
@@ -113,6 +113,8 @@ def _wanted(operation: Operation) -> bool:
 def _fact_problem(where: str, answer: Answer) -> Finding:
     lines = tuple(secret.mask(answer.stderr).strip().splitlines()[-5:])
     what = f"reading the host's state failed with exit status {answer.status}"
+    if answer.status == TIMED_OUT:
+        what = "reading the host's state took too long: a program there does not answer"
     return Finding(where, what, "the lines above are what the host said", lines)
 
 

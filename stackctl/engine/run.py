@@ -22,6 +22,8 @@ from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
 from stackctl.plan.event import Event, Listen
 
 log = logging.getLogger("stackctl")
+# At its level of debugging pyinfra logs the arguments of facts, and a file's text with its secrets is one.
+logging.getLogger("pyinfra").setLevel(logging.INFO)
 
 
 @dataclass

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from stackctl.core.finding import Finding
+from stackctl.views.terminal import plain
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
     """One block a finding: where and what, evidence, the way out."""
-    return "\n".join(line for finding in findings for line in _lines(finding))
+    return plain("\n".join(line for finding in findings for line in _lines(finding)))
 
 
 def findings_totals(findings: Sequence[Finding]) -> str:

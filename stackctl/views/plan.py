@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from stackctl.plan.change import Change, FileChange, HostOutcome, HostPlan, Outcome, Plan
+from stackctl.views.terminal import plain
 
 _SHOWN_OF_NEW = 12
 SIGNS = {"add": "+", "change": "~", "remove": "-", "run": ">"}
@@ -16,7 +17,7 @@ def plan_text(plan: Plan) -> str:
     lines: list[str] = []
     for host in plan.hosts:
         lines += _host_plan(host, width)
-    return "\n".join([*lines, plan_totals(plan)])
+    return plain("\n".join([*lines, plan_totals(plan)]))
 
 
 def plan_totals(plan: Plan) -> str:
@@ -45,7 +46,9 @@ def outcome_text(outcome: Outcome) -> str:
     failed = sum(bool(host.findings or host.left) for host in outcome.hosts)
     done = sum(len(host.done) for host in outcome.hosts)
     verdict = f"{failed} of {_hosts(len(outcome.hosts))} failed" if failed else "nothing left to do"
-    return "\n".join([*lines, f"Applied: {_changes(done)} on {_hosts(len(outcome.hosts))}, {verdict}."])
+    return plain(
+        "\n".join([*lines, f"Applied: {_changes(done)} on {_hosts(len(outcome.hosts))}, {verdict}."])
+    )
 
 
 def plan_json(plan: Plan) -> str:
@@ -79,7 +82,7 @@ def _change(change: Change, width: tuple[int, int]) -> Iterator[str]:
 
 def _folded(file: FileChange) -> Sequence[str]:
     """The diff without its file names; of a new file only the beginning, since nobody compares it."""
-    lines = file.diff.splitlines()[2:]
+    lines = file.diff.split("\n")[2:]
     if file.action != "add" or len(lines) <= _SHOWN_OF_NEW + 1:
         return lines
     return [*lines[:_SHOWN_OF_NEW], f"… {len(lines) - _SHOWN_OF_NEW} more lines; `stackctl render` has them"]

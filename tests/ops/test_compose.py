@@ -4,9 +4,13 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding
+from stackctl.core.secret import SecretRef
 from stackctl.plan.change import Change
+from stackctl.views.plan import plan_json
 from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
 from tests.ops.programs import program
@@ -91,7 +95,7 @@ def test_a_container_that_never_answers_shows_its_last_log_lines(tmp_path: Path)
       compose*ps*) echo abc;;
       *RestartCount*) echo 0;;
       *Status*) echo running;;
-      logs*) echo 'loading weights'; echo 'CUDA out of memory' >&2;;
+      logs*) echo 'loading weights'; printf '\\033[31mCUDA out of memory\\033[0m\\n' >&2;;
     esac"""
 
     finding = waited(tmp_path, script, seconds=1)
@@ -164,3 +168,17 @@ def test_a_docker_without_compose_is_called_that(tmp_path: Path) -> None:
     run = one_host(tmp_path / "d", PROJECT, FILE, session=lambda _: LocalSession(tmp_path / "bin"))
 
     assert run.apply(run.plan()).hosts[0].findings[0].what == "Docker has no Compose on this host"
+
+
+def test_a_secret_in_a_project_is_not_logged_even_for_debugging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REVIEW_TOKEN", "s3cret-value")
+    ref = SecretRef("env", "REVIEW_TOKEN")
+    file = Artifact("/etc/compose.yaml", f"x: {ref.placeholder}\n", secrets=(ref,))
+    docker(tmp_path, wanted={"chat": "aa"}, running=[])
+    caplog.set_level("DEBUG")
+
+    run = one_host(tmp_path / "d", PROJECT, file, session=lambda _: LocalSession(tmp_path / "bin"))
+
+    assert "s3cret-value" not in plan_json(run.plan()) + caplog.text

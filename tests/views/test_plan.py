@@ -88,3 +88,13 @@ def test_an_outcome_tells_what_was_done_what_failed_and_what_did_not_converge() 
         "Applied: 3 changes on 4 hosts, 2 of 4 hosts failed."
     )
     assert json.loads(outcome_json(outcome))["failed"] is True
+
+
+def test_what_a_host_wrote_into_a_file_cannot_steer_the_terminal() -> None:
+    diff = "--- a\n+++ b\n@@ -1 +1 @@\n-\x1b]0;owned\x07\x1b[2J\u202etxt\n+größe"
+    file = FileChange("/etc/app.conf", "change", "lines: 1 added, 1 removed", diff)
+    text = plan_text(Plan("prod", (HostPlan("edge", (Change("a", "b", "change", "c", (file,)),)),)))
+
+    assert "        -\N{REPLACEMENT CHARACTER}]0;owned" in text
+    assert "        +größe" in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
