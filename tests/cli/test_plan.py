@@ -1,12 +1,13 @@
 """`plan` and `apply` where hosts cannot be reached or the words are wrong; the lab's tests do the rest."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.program import stackctl
-from tests.engine.sshd import free_port
+from tests.engine.sshd import free_port, serving
 from tests.inventory import project
 
 Capsys = pytest.CaptureFixture[str]
@@ -80,3 +81,22 @@ hosts:
     assert ended.code == 1
     assert "no answer: " in ended.err
     assert "`systemctl status haproxy` on edge" in ended.err
+
+
+def test_new_keys_of_a_jump_host_and_of_the_host_behind_it_are_accepted_in_one_run(
+    capsys: Capsys, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "hop") as hop, serving(tmp_path / "host") as host:
+        shutil.copy(hop.folder / "user.pub", host.folder / "authorized_keys")
+        ssh = (
+            f"{{user: root, port: {host.port}, jump: ['root@127.0.0.1:{hop.port}'],"
+            f" identity: {hop.folder}/user}}"
+        )
+        hosts = f"hosts:\n  edge: {{address: 127.0.0.1, os: ubuntu-22.04, roles: [gateway], ssh: {ssh}}}\n"
+        root = project(tmp_path, hosts).root
+
+        assert "is not known" in stackctl(capsys, "plan", "test", cwd=root).err
+        ended = stackctl(capsys, "plan", "test", "--accept-new-host-keys", cwd=root)
+
+    assert "is not known" not in ended.err
+    assert (root / "inventory/known_hosts").read_text() == hop.known_hosts_line + host.known_hosts_line
