@@ -66,7 +66,8 @@ def _readable(command: str) -> str:
     """Files by their paths, a long script by its last line."""
     written = re.findall(r"^mv -fT -- \S+ (\S+)$", command, re.MULTILINE)
     if written:
-        return f"write {' '.join(written)}"
+        judged = re.findall(r"^(.*) >&2 \|\| exit 66$", command, re.MULTILINE)
+        return f"write {' '.join(written)}{''.join(f' once judged by {check}' for check in judged)}"
     lines = command.strip().splitlines()
     return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1].strip()}"
 

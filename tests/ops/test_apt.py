@@ -39,8 +39,9 @@ def test_stale_lists_are_refreshed_before_the_install(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_given_back_in_time_is_waited_for(tmp_path: Path) -> None:
     script = f"""
-    [ -e {tmp_path}/tried ] || {{ touch {tmp_path}/tried; {LOCKED}; }}
-    case "$*" in *install*) touch {tmp_path}/installed;; esac
+    case "$*" in *install*) step=install;; *) step=update;; esac
+    [ -e {tmp_path}/$step-tried ] || {{ touch {tmp_path}/$step-tried; {LOCKED}; }}
+    [ $step = update ] || touch {tmp_path}/installed
     """
 
     assert install(tmp_path, script) == ()
