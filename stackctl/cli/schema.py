@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stackctl.schema.catalogue import Catalogue
+from stackctl.schema.document import json_schema
 from stackctl.schema.fleet import Environment
 
 
@@ -15,4 +16,5 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON Schema of inventory files, for editors."""
-    typer.echo(json.dumps((Catalogue if catalogue else Environment).model_json_schema(), indent=2))
+    described = json_schema(Catalogue if catalogue else Environment)
+    typer.echo(json.dumps(described, indent=2))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 _FORM = re.compile(r"(?P<scheme>env|file|command):(?P<target>\S.*)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, order=True)
@@ -21,7 +22,7 @@ class SecretRef:
     def parse(cls, text: str) -> Self:
         """Read a reference; ValueError when `text` is not one, as a secret written in clear is not."""
         match = _FORM.fullmatch(text)
-        if match is None:
+        if match is None or (match["scheme"] == "env" and not _VARIABLE.fullmatch(match["target"])):
             raise ValueError("not a reference to a secret")
         return cls(match["scheme"], match["target"])
 

@@ -34,6 +34,9 @@ def check(fleet: Fleet) -> Iterator[Problem]:
 def _addresses(fleet: Fleet) -> Iterator[Problem]:
     owners: dict[IPv4Address, str] = {}
     for name, host in fleet.hosts.items():
+        if unfit := _unfit(host.address, alone=len(fleet.hosts) == 1):
+            hint = "write the one it has in the hosts' own network"
+            yield Problem(("hosts", name, "address"), f"{host.address} is {unfit}", hint)
         owner = owners.setdefault(host.address, name)
         if owner != name:
             what = f"{host.address} is already {owner}'s address"
@@ -43,6 +46,15 @@ def _addresses(fleet: Fleet) -> Iterator[Problem]:
         if host_name in fleet.hosts:
             key = ("network", "names", name)
             yield Problem.at(*key, what=f"is already the host {host_name}", hint="choose another name")
+
+
+def _unfit(address: IPv4Address, *, alone: bool) -> str | None:
+    """What an address is that other hosts cannot reach a host at; one without others may keep to itself."""
+    if address.is_multicast:
+        return "a multicast address"
+    if address in IPv4Network("0.0.0.0/8") or address.is_reserved:
+        return "no host's address"
+    return "the same for every host" if address.is_loopback and not alone else None
 
 
 def _gpus(fleet: Fleet) -> Iterator[Problem]:

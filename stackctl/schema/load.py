@@ -1,5 +1,6 @@
 """From the files of a project to a fleet, with every problem found at once."""
 
+import errno
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from stackctl.schema.problem import Problem
 from stackctl.schema.profiles import with_profiles
 from stackctl.schema.prune import without
 from stackctl.schema.source import Written, dotted, read
-from stackctl.schema.wording import finding, located, similar
+from stackctl.schema.wording import finding, follows, located, similar
 
 CATALOGUE = "models.yaml"
 LOCK = "images.lock"
@@ -27,8 +28,14 @@ _LARGEST = 16 * 1024 * 1024
 
 def environments(project: Path) -> tuple[str, ...]:
     """Names of the project's environments: the YAML files of `inventory/`, the catalogue apart."""
-    files = (project / "inventory").glob("*.yaml")
-    return tuple(sorted(file.stem for file in files if file.name != CATALOGUE))
+    try:
+        names = [file.name for file in (project / "inventory").iterdir()]
+    except OSError as error:
+        what = f"cannot be read: {_reason(error)}"
+        raise FindingsError(Finding("inventory", what, "check what it is and its mode")) from error
+    # Editors leave files behind whose names start with a dot.
+    wanted = (name for name in names if name.endswith(".yaml") and not name.startswith("."))
+    return tuple(sorted(name.removesuffix(".yaml") for name in wanted if name != CATALOGUE))
 
 
 def load(project: Path, environment: str, more: Iterable[Check] = ()) -> Fleet:
@@ -71,7 +78,8 @@ def _written(project: Path, environment: str) -> tuple[Written, list[Finding]]:
     if environment not in known:
         where = f"inventory/{environment}.yaml"
         what = f"there is no environment `{environment}`"
-        raise FindingsError(Finding(where, what, similar(environment, known, "write inventory/NAME.yaml")))
+        name = Path(environment).name.removesuffix(".yaml")
+        raise FindingsError(Finding(where, what, similar(name, known, "write inventory/NAME.yaml")))
     findings: list[Finding] = []
     trees = [_read(project, name, findings) for name in (f"{environment}.yaml", CATALOGUE, LOCK)]
     if trees[0] is None or trees[1] is None:
@@ -93,7 +101,7 @@ def _written(project: Path, environment: str) -> tuple[Written, list[Finding]]:
 def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
     file = f"inventory/{name}"
     try:
-        data = (project / file).read_bytes()
+        data = _content(project / file)
         if len(data) > _LARGEST:
             findings.append(
                 Finding(file, f"is larger than {_LARGEST >> 20} MiB", "split it into environments")
@@ -102,11 +110,11 @@ def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
         tree, wrong = read(data.decode("utf-8-sig"), file)
     except FileNotFoundError:
         if name != LOCK:
-            findings.append(
-                Finding(file, "there is no such file", "write it; `models: {}` is an empty catalogue")
-            )
+            empty = "write it; `models: {}` is an empty catalogue"
+            hint = empty if name == CATALOGUE else "check where the link leads"
+            findings.append(Finding(file, "there is no such file", hint))
     except OSError as error:
-        findings.append(Finding(file, f"cannot be read: {error.strerror}", "check what it is and its mode"))
+        findings.append(Finding(file, f"cannot be read: {_reason(error)}", "check what it is and its mode"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         findings.append(Finding(f"{file}:{line}", "is not UTF-8 text", "save the file as UTF-8"))
@@ -116,6 +124,18 @@ def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
         findings.extend(wrong)
         return tree
     return None
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds, little more than is allowed at most; a pipe or a device might never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("rb") as file:
+        return file.read(_LARGEST + 1)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown error").lower()
 
 
 def _misplaced(item: Written) -> Finding:
@@ -138,15 +158,7 @@ def _validated(tree: Written) -> tuple[Fleet | None, list[Finding], ValidationEr
         return _fleet(tree), [], None
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        places = [tuple(item["loc"]) for item in errors]
-        # A list with a wrong entry is reported as too short as well.
-        real = [
-            item
-            for item in errors
-            if item["type"] != "too_short"
-            or not any(place[: len(item["loc"])] == item["loc"] != place for place in places)
-        ]
-        findings = [finding(item, tree, _outline()) for item in real]
+        findings = [finding(item, tree, _outline()) for item in errors if not follows(item, errors)]
         try:
             return _fleet(without(tree, [located(item["loc"], tree)[0] for item in errors])), findings, error
         except ValidationError:

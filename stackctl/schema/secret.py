@@ -22,5 +22,5 @@ Secret = Annotated[
     SecretRef,
     PlainValidator(_reference),
     PlainSerializer(lambda ref: f"{ref.scheme}:{ref.target}", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(env|file|command):\S"}),
+    WithJsonSchema({"type": "string", "pattern": r"^(env:[A-Za-z_][A-Za-z0-9_]*$|(file|command):\S)"}),
 ]

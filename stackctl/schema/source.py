@@ -83,7 +83,10 @@ def read(text: str, file: str) -> tuple[Written, list[Finding]]:
         raise FindingsError(*findings, _syntax(file, text, error)) from error
     except yaml.YAMLError as error:
         what = "has a character that YAML does not allow"
-        raise FindingsError(Finding(file, what, "remove control characters and byte-order marks")) from error
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        line = 1 if found is None else text.count("\n", 0, found.start()) + 1
+        where = f"{file}:{line}"
+        raise FindingsError(Finding(where, what, "remove control characters and byte-order marks")) from error
     return tree, findings
 
 

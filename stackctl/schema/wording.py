@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from stackctl.core.finding import Finding
 from stackctl.schema.outline import Outline
 from stackctl.schema.source import Key, Written, dotted
-from stackctl.servers.base import KINDS, smells_of_secret
+from stackctl.servers.base import KINDS, holds_secret, smells_of_secret
 
 _WANTED = {
     "int_type": "a whole number",
@@ -58,12 +58,38 @@ _LONGEST_SHOWN = 60
 def similar(name: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
     """A hint that offers the nearest of `names`, or lists them when none is near."""
     listed = sorted(set(names))
-    near = difflib.get_close_matches(name, listed, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean `{near[0]}`?"
+    near = _nearest(name, listed)
+    if near is not None:
+        return f"did you mean `{near}`?"
     if not listed:
         return otherwise
     return f"there {'is' if len(listed) == 1 else 'are'} {', '.join(f'`{item}`' for item in listed)}"
+
+
+def _nearest(name: str, listed: Sequence[str]) -> str | None:
+    """The one that is spelt much alike, or the only one that has `name` for one of its words."""
+    near = difflib.get_close_matches(name, listed, n=1, cutoff=0.6)
+    if near:
+        return near[0]
+    holding = [item for item in listed if name in re.split("[_-]", item)]
+    return holding[0] if len(holding) == 1 else None
+
+
+def follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether an error is only what another one leads to.
+
+    A list with a wrong entry is too short as well, and a setting whose name is misspelt is missing.
+    """
+    *parent, name = error["loc"] or ("",)
+    if error["type"] == "too_short":
+        place = error["loc"]
+        return any(other["loc"][: len(place)] == place != other["loc"] for other in errors)
+    return error["type"] == "missing" and any(
+        other["type"] == "extra_forbidden"
+        and list(other["loc"][:-1]) == parent
+        and _nearest(str(other["loc"][-1]), [str(name)]) is not None
+        for other in errors
+    )
 
 
 def finding(error: ErrorDetails, tree: Written, outline: Outline) -> Finding:
@@ -110,7 +136,11 @@ def _unknown(written: Written, tree: Written, outline: Outline) -> Finding:
         )
     server = tree.nearest((*parent, "server"))
     kind = str(server.value) if server.key == (*parent, "server") else None
-    return Finding(written.where, what, similar(str(name), outline.names(tuple(parent), kind)))
+    names = outline.names(tuple(parent), kind)
+    if name in names:  # a setting of another kind than the one that the settings beside it choose
+        others = " and ".join(f"`{other}`" for other in tree.nearest(tuple(parent)).entries if other != name)
+        return Finding(written.where, f"{dotted(written.key)} does not go with {others}", "keep one kind")
+    return Finding(written.where, what, similar(str(name), names))
 
 
 def _untagged(error: ErrorDetails, written: Written, outline: Outline) -> Finding:
@@ -146,7 +176,11 @@ def _judgement(error: ErrorDetails, written: Written, *, of_key: bool) -> tuple[
 def _wrong_type(kind: str, written: Written, shown: str) -> tuple[str, str | None]:
     key, value = dotted(written.key), written.value
     if kind in ("int_type", "float_type") and isinstance(value, str) and value.isdecimal():
-        return f"{key} is text, {shown}", "write the number without quotes"
+        zeros = value.startswith("0") and len(value) > 1
+        return (
+            f"{key} is text, {shown}",
+            f"write the number without {'zeros in front' if zeros else 'quotes'}",
+        )
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f"{key} is {_kind(written)}, {shown}", "write it in quotes to make it text"
     wanted = _WANTED.get(kind)
@@ -164,4 +198,6 @@ def _shown(written: Written) -> str:
     if isinstance(written.value, dict | list):
         return _kind(written)
     text = written.value if isinstance(written.value, str) else json.dumps(written.value)
+    if holds_secret(text):
+        return "the value it has"
     return f"`{text[:_LONGEST_SHOWN]}…`" if len(text) > _LONGEST_SHOWN else f"`{text}`"

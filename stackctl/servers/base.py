@@ -93,6 +93,19 @@ def smells_of_secret(name: str) -> bool:
     )
 
 
+_SECRETS = re.compile(
+    r"[^\s/:@]*:[^\s/:@]+@[\w.-]"  # user:password@host
+    r"|\b(hf_|sk-|gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{16}"
+    r"|\bAKIA[0-9A-Z]{16}\b"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+)
+
+
+def holds_secret(value: str) -> bool:
+    """Whether a value looks like a secret whatever it is called: a URL with a password, a well-known token."""
+    return _SECRETS.search(value) is not None
+
+
 def secret_in_clear(*at: str | int, instead: str) -> PydanticCustomError:
     """The refusal of a secret in clear `at` a place below the value judged; the value is not in it."""
     return PydanticCustomError("secret_in_clear", "is a secret in clear", {"at": at, "instead": instead})
@@ -102,7 +115,7 @@ def _without_secrets(
     values: Mapping[str, EnvironmentValue],
 ) -> Mapping[str, EnvironmentValue]:
     for name, value in values.items():
-        if isinstance(value, str) and value and smells_of_secret(name):
+        if isinstance(value, str) and value and (smells_of_secret(name) or holds_secret(value)):
             raise secret_in_clear(
                 name, instead="`{secret: NAME}`, with NAME under `secrets` of each environment"
             )
@@ -119,8 +132,9 @@ def arguments_without_secrets(arguments: Iterable[str]) -> None:
     listed = list(arguments)
     for index, argument in enumerate(listed):
         flag, equals, _ = argument.partition("=")
-        if flag.startswith("-") and smells_of_secret(flag) and (equals or index + 1 < len(listed)):
-            at = index if equals else index + 1
+        named = flag.startswith("-") and smells_of_secret(flag) and (equals or index + 1 < len(listed))
+        if named or holds_secret(argument):
+            at = index if equals or not named else index + 1
             raise secret_in_clear(
                 at, instead="an `env` variable as `{secret: NAME}`; arguments are readable by all"
             )

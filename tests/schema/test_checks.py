@@ -16,6 +16,21 @@ EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next li
             "test.yaml:4 10.0.0.11 is already edge's address | give every host an address of its own",
         ),
         (
+            EDGE + "  b: {address: 0.0.0.0}",
+            "test.yaml:4 0.0.0.0 is no host's address | write the one it has in the hosts' own network",
+        ),
+        (
+            EDGE + "  b: {address: 239.1.1.1}",
+            "test.yaml:4 239.1.1.1 is a multicast address | write the one it has in the hosts' own network",
+        ),
+        (
+            EDGE + "  b: {address: 127.0.0.1}",
+            (
+                "test.yaml:4 127.0.0.1 is the same for every host"
+                " | write the one it has in the hosts' own network"
+            ),
+        ),
+        (
             HOSTS + "network: {names: {gpu1: 10.0.0.9}}",
             "test.yaml:6 `network.names.gpu1` is already the host gpu1 | choose another name",
         ),
@@ -96,6 +111,10 @@ def test_what_does_not_fit_together_is_found(tmp_path: Path, text: str, finding:
     assert complaints(tmp_path, text) == [finding]
 
 
+def test_a_host_alone_may_keep_its_models_to_itself(tmp_path: Path) -> None:
+    assert complaints(tmp_path, "hosts: {a: {address: 127.0.0.1}}") == []
+
+
 def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
     catalogue = CATALOGUE.replace("api: [chat]", "api: [chat], tensor_parallel: 2")
     text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1}}}}}}\n"
@@ -141,7 +160,4 @@ def test_a_wrong_host_is_not_blamed_for_what_follows_from_it(tmp_path: Path) -> 
 
     found = complaints(tmp_path, text + "placements: {chat: [{host: a, devices: [cpu]}]}")
 
-    assert [line.partition(" | ")[0] for line in found] == [
-        "test.yaml:3 `hosts.a.address` is missing",
-        "test.yaml:3 `hosts.a.adress` is not a setting",
-    ]
+    assert found == ["test.yaml:3 `hosts.a.adress` is not a setting | did you mean `address`?"]

@@ -1,3 +1,4 @@
+import os
 import time
 from pathlib import Path
 
@@ -53,6 +54,11 @@ ONE = "hosts:\n  a: {address: 10.0.0.11}\n"  # lines 2 and 3 of the file
         ("hosts: [a]", "test.yaml:2 `hosts` cannot be a list | write a mapping of `name: value` lines"),
         (ONE + "gatway: {}", "test.yaml:4 `gatway` is not a setting | did you mean `gateway`?"),
         (ONE + 'gateway: {port: "8080"}', "test.yaml:4 `gateway.port` is text, `8080` | write the number without quotes"),
+        (ONE + "gateway: {port: 08080}", "test.yaml:4 `gateway.port` is text, `08080` | write the number without zeros in front"),
+        ("hosts: {a: {adress: 10.0.0.1}}", "test.yaml:2 `hosts.a.adress` is not a setting | did you mean `address`?"),
+        (ONE + "gateway: {size: 8}", ("test.yaml:4 `gateway.size` is not a setting | there are `max_body`, `max_connections`,"
+         " `memory`, `metrics_port`, `port`, `queue_timeout`, `server_timeout`, `upload_timeout`")),
+        (ONE + "gateway: {body: 8}", "test.yaml:4 `gateway.body` is not a setting | did you mean `max_body`?"),
         (ONE + "gateway: {port: 0}", "test.yaml:4 `gateway.port` cannot be `0` | write at least 1"),
         (ONE + "gateway: {port: 99999}", "test.yaml:4 `gateway.port` cannot be `99999` | write at most 65535"),
         (ONE + "gateway:\n  port:", "test.yaml:5 `gateway.port` has no value | give it one, or take the line out"),
@@ -94,6 +100,10 @@ def test_a_wrong_setting_is_named_with_its_line_and_a_way_out(
          " | write a path below the host's weights directory, without `..`")),
         ("{server: vllm, image: a:1, api: [chat], weights: {repo: a/b}}", ("2 `models.x.weights.revision` is missing"
          " | add `revision: ...`: Commit of the repository")),
+        ("{server: vllm, image: a:1, api: [chat], weights: {path: w, repo: a/b, revision: 1111111111111111111111111111111111111111}}", ("2 `models.x.weights.path` does not go with `repo` and `revision`"
+         " | keep one kind")),
+        ("{server: vllm, image: a:1, api: [chat], weights: {path: w}, args: [--seed=1]}",
+         "2 `models.x.args` is not a setting | did you mean `extra_args`?"),
         ("{server: vllm, image: a:1, api: [chat], weights: {path: w}, extra_args: [--port=1]}",
          "2 `models.x.extra_args.0` cannot be `--port=1` | `port` of the placement decides that"),
     ],
@@ -143,6 +153,55 @@ def test_an_unknown_environment_lists_those_that_exist(tmp_path: Path) -> None:
     assert environments(root) == ("test",)
 
 
+@pytest.mark.parametrize("name", ["test.yaml", "inventory/test.yaml", "tset"])
+def test_an_environment_is_asked_for_by_its_name_alone(tmp_path: Path, name: str) -> None:
+    root = project(tmp_path, HOSTS).root
+
+    with pytest.raises(FindingsError) as caught:
+        load(root, name)
+
+    assert caught.value.findings[0].hint == "did you mean `test`?"
+
+
+def test_what_an_editor_leaves_behind_is_no_environment(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory/.#test.yaml").symlink_to("someone@machine.4711")
+
+    assert environments(root) == ("test",)
+
+
+def test_an_inventory_that_cannot_be_listed_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)  # root may list everything
+
+    with pytest.raises(FindingsError, match="inventory: cannot be read: permission denied"):
+        environments(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images.lock", "test.yaml"])
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory" / name).unlink(missing_ok=True)
+    os.mkfifo(root / "inventory" / name)
+
+    with pytest.raises(FindingsError, match=f"{name}: cannot be read: it is no file"):
+        load(root, "test")
+
+
+def test_a_link_to_nothing_is_told_apart_from_a_catalogue_not_written_yet(tmp_path: Path) -> None:
+    root = project(tmp_path, HOSTS).root
+    (root / "inventory/other.yaml").symlink_to("nothing")
+
+    with pytest.raises(FindingsError) as caught:
+        load(root, "other")
+
+    assert caught.value.findings[0].hint == "check where the link leads"
+
+
 @pytest.mark.parametrize("name", ["../test", "models", "", "test/../test"])
 def test_only_files_of_the_inventory_are_environments(tmp_path: Path, name: str) -> None:
     root = project(tmp_path, HOSTS).root
@@ -179,7 +238,7 @@ def test_a_directory_in_a_files_place_is_refused(tmp_path: Path) -> None:
     root = project(tmp_path, HOSTS).root
     (root / "inventory/images.lock").mkdir()
 
-    with pytest.raises(FindingsError, match=r"images.lock: cannot be read: Is a directory"):
+    with pytest.raises(FindingsError, match=r"images.lock: cannot be read: is a directory"):
         load(root, "test")
 
 

@@ -20,6 +20,8 @@ def test_a_reference_is_read(tmp_path: Path) -> None:
     ("text", "name"),
     [
         ("secrets: {a: hunter2}", "secrets.a"),
+        ("secrets: {a: 'env:hunter2 too'}", "secrets.a"),
+        ("secrets: {a: 'env:'}", "secrets.a"),
         ("secrets: {a: [hunter2]}", "secrets.a"),
         ("secrets: {a: {b: hunter2}}", "secrets.a"),
         ("profiles: {p: {ssh: {sudo_password: hunter2}}}", "profiles.p.ssh.sudo_password"),
@@ -44,6 +46,10 @@ def test_a_secret_in_clear_is_refused_and_never_repeated(tmp_path: Path, text: s
         ("env: {HF_TOKEN: hunter2}", "env.HF_TOKEN"),
         ("env: {DB_PASSWORD: hunter2}", "env.DB_PASSWORD"),
         ("env: {OPENAI_API_KEY: hunter2}", "env.OPENAI_API_KEY"),
+        ("env: {PROXY: 'http://me:hunter2@proxy:3128'}", "env.PROXY"),
+        ("env: {LOGIN: sk-proj-hunter2hunter2hunter2}", "env.LOGIN"),
+        ("args: [--proxy, 'http://me:hunter2@proxy:3128']", "args.1"),
+        ("args: [serve, hf_hunter2hunter2hunter2]", "args.1"),
         ("args: [--api-key, hunter2]", "args.1"),
         ("args: [--auth-token=hunter2]", "args.0"),
     ],
@@ -59,7 +65,21 @@ def test_a_secret_in_the_catalogue_is_refused_and_never_repeated(
     assert CLEAR not in found
 
 
+def test_a_password_where_none_can_stand_is_not_repeated(tmp_path: Path) -> None:
+    [found] = complaints(
+        tmp_path, "hosts: {a: {address: 10.0.0.1, ssh: {jump: ['ops:hunter2@bastion.example.com']}}}"
+    )
+
+    assert found == (
+        "test.yaml:2 `hosts.a.ssh.jump.0` cannot be the value it has"
+        " | write `host`, `user@host` or `user@host:port`"
+    )
+
+
 def test_what_only_sounds_like_a_secret_is_allowed(tmp_path: Path) -> None:
-    env = "env: {MAX_TOKENS: 5, TOKENIZERS_PARALLELISM: 'false', KEYBOARD: de}"
+    env = (
+        "env: {MAX_TOKENS: 5, TOKENIZERS_PARALLELISM: 'false', KEYBOARD: de,"
+        " MIRROR: 'http://me@mirror:8080/a:b', TASK: risk-averse-and-rather-long}"
+    )
 
     assert complaints(tmp_path, HOSTS, CATALOGUE.replace("api: [speech]", f"api: [speech], {env}")) == []

@@ -103,8 +103,8 @@ def test_every_value_knows_its_line() -> None:
             ),
         ),
         (
-            "a: \x00",
-            "x.yaml has a character that YAML does not allow | remove control characters and byte-order marks",
+            "a: 1\nb: \x00",
+            "x.yaml:2 has a character that YAML does not allow | remove control characters and byte-order marks",
         ),
     ],
 )
