@@ -53,8 +53,7 @@ def down(environment: Lab = "lab") -> None:
     Its processes, mounts, namespaces and files go; what took long to make is kept.
     """
     require_root()
-    lifecycle.down(environment)
-    typer.echo(f"{environment} is gone")
+    typer.echo(f"{environment} is gone" if lifecycle.down(environment) else f"there is no lab {environment}")
 
 
 @lab.command(name="status")
@@ -92,9 +91,13 @@ def execute(
 
     It goes without the host's network and SSH, and the exit status is the command's.
     """
+    words = command[1:] if command[0] == "--" else command
+    if not words or words[0].startswith("-"):
+        what = f"`{words[0]}` stands after the host" if words else "no command is given"
+        hint = f"write `stackctl lab exec [OPTIONS] {name} -- CMD`"
+        raise FindingsError(Finding("lab exec", what, hint))
     require_root()
     spec = lab_of(load(projects.of(project).root, environment))
-    words = command[1:] if command[0] == "--" else command
     become([*host.entering(spec, spec.host(name)), *words])
 
 

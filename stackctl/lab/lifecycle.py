@@ -17,6 +17,7 @@ from stackctl.lab.images.recipe import Recipe, recipes
 from stackctl.lab.mirror import Mirror, read_mirror
 from stackctl.lab.registry import Registry
 from stackctl.lab.spec import CACHE, STATE, LabHost, LabSpec
+from stackctl.lab.status import remains
 
 # a killed holder's child holds the lock until it has become the tool it is to run
 _LOCK_PATIENCE = 2.0
@@ -58,10 +59,11 @@ def _build_and_boot(spec: LabSpec, mirror: Mirror, progress: Progress) -> None:
         _place_weights(spec, recipe, mirror, progress)
 
 
-def down(lab: str) -> None:
-    """Remove the lab: its processes, mounts, namespaces and files."""
+def down(lab: str) -> bool:
+    """Remove the lab: its processes, mounts, namespaces and files; False where there was none."""
     spec = LabSpec.of(lab, {})
     with only_one(lab):
+        found = bool(remains(lab))
         kernel.kill_all(lab)
         kernel.unmount_below(spec.state)
         network.remove_namespaces(lab)
@@ -71,6 +73,7 @@ def down(lab: str) -> None:
             OSError
         ):  # another lab's state is in it, or it is a mount of the machine's own
             STATE.rmdir()
+    return found
 
 
 def prune() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 
+from stackctl.core.finding import FailureError, Finding
 from stackctl.lab import cache, kernel
 from stackctl.lab.shell import inside, run
 from stackctl.lab.spec import (
@@ -127,8 +128,26 @@ table ip stackctl {
 """
 
 
+def strangers(spec: LabSpec, seen: Mapping[str, str | None]) -> list[Finding]:
+    """Hosts that the lab has, by their addresses as far as they got one, and the inventory now has not."""
+    wanted = {host.name: str(host.address) for host in spec.hosts}
+    where, hint = f"lab {spec.name}", f"run `stackctl lab down {spec.name}` first"
+    findings = []
+    for name, address in sorted(seen.items()):
+        if name not in wanted:
+            findings.append(Finding(where, f"it has a host `{name}`, which the inventory has not", hint))
+        elif address not in (None, wanted[name]):
+            what = f"its host `{name}` is at {address}, in the inventory at {wanted[name]}"
+            findings.append(Finding(where, what, hint))
+    return findings
+
+
 def raise_network(spec: LabSpec) -> None:
-    """Make the network, or what is missing of it."""
+    """Make the network, or what is missing of it; refused while other hosts than the inventory's are in it."""
+    prefix = spec.host_namespace("")
+    there = [name for name in kernel.namespaces(spec.name) if name.startswith(prefix)]
+    if found := strangers(spec, {name.removeprefix(prefix): _address(name) for name in there}):
+        raise FailureError(*found)
     with cache.locked("namespaces"):
         for namespace in spec.namespaces:
             _make_namespace(namespace)
@@ -168,6 +187,14 @@ def _remove_directory_of_namespaces() -> None:
             run(["umount", directory])
         with contextlib.suppress(OSError):
             directory.rmdir()
+
+
+def _address(namespace: str) -> str | None:
+    if not kernel.is_complete(namespace):
+        return None
+    listed = json.loads(run(["ip", "-n", namespace, "-j", "-4", "addr"]))
+    mine = (link["addr_info"] for link in listed if link.get("ifname") == "eth0")
+    return next((str(each["local"]) for addresses in mine for each in addresses), None)
 
 
 def _links(namespace: str) -> frozenset[str]:

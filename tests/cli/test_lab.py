@@ -5,6 +5,7 @@ import pytest
 from stackctl.cli.lab import lab_of
 from stackctl.core.finding import FindingsError
 from stackctl.schema.load import load
+from tests.cli.program import stackctl
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +19,20 @@ def test_the_lab_has_the_inventorys_hosts_and_the_images_that_its_placements_use
         ("gpu2", "10.89.0.13", "trixie"),
     ]
     assert spec.images == ("fake-model", "tts", "vllm-cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [(("edge",), "Missing argument"), (("edge", "--lab", "x"), "`--lab` stands after the host"),
+     (("edge", "--", "--"), "`--` stands after the host")],
+)  # fmt: skip
+def test_a_command_for_a_host_is_not_taken_from_options(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+) -> None:
+    ended = stackctl(capsys, "lab", "exec", *words)
+
+    assert ended.code == 2
+    assert what in ended.err
 
 
 def test_an_environment_of_real_hosts_is_never_made_into_a_lab() -> None:

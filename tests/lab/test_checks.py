@@ -13,6 +13,14 @@ class _Usage:
     free: int
 
 
+class _Unreadable:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        raise PermissionError(13, "Permission denied", self.path)
+
+
 SPEC = LabSpec.of("t-none", {"edge": "10.89.0.11"})
 
 
@@ -34,6 +42,14 @@ def test_too_little_disk_is_told_with_what_is_needed(monkeypatch: pytest.MonkeyP
     assert finding.what == (
         "4.0 GB are needed for /var/cache/t-no-such-cache and /var/lib/stackctl-lab, 0.5 GB are free"
     )
+
+
+def test_who_is_not_root_is_not_let_near_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(checks, "STATE", _Unreadable("/var/lib/stackctl-lab"))
+
+    with pytest.raises(FindingsError, match="virtual hosts need root"):
+        checks.check(SPEC)
 
 
 def test_everything_that_stands_in_the_way_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

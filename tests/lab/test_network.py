@@ -1,4 +1,4 @@
-from stackctl.lab.network import scripts, settings, wiring
+from stackctl.lab.network import scripts, settings, strangers, wiring
 from stackctl.lab.spec import LabSpec
 
 SPEC = LabSpec.of("lab", {"edge": "10.89.0.11"})
@@ -12,6 +12,20 @@ def test_a_host_hangs_on_the_lan_and_on_both_isps() -> None:
         "link add wan1 type veth peer name host11 netns stackctl-lab-isp1",
         "link add wan2 type veth peer name host11 netns stackctl-lab-isp2",
     ]
+
+
+def test_hosts_that_the_inventory_no_longer_has_like_this_are_told() -> None:
+    seen = {"edge": "10.89.0.12", "old": "10.89.0.11", "half-made": None}
+
+    assert [(finding.what, finding.hint) for finding in strangers(SPEC, seen)] == [
+        (
+            "its host `edge` is at 10.89.0.12, in the inventory at 10.89.0.11",
+            "run `stackctl lab down lab` first",
+        ),
+        ("it has a host `half-made`, which the inventory has not", "run `stackctl lab down lab` first"),
+        ("it has a host `old`, which the inventory has not", "run `stackctl lab down lab` first"),
+    ]
+    assert strangers(SPEC, {"edge": "10.89.0.11"}) == strangers(SPEC, {"edge": None}) == []
 
 
 def test_what_exists_is_not_made_again() -> None:
