@@ -3,8 +3,10 @@
 A command is one module, imported only when it is the one asked for, so that `--help` and `validate` are quick.
 """
 
+import errno
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -35,6 +37,8 @@ COMMANDS = {
 }
 """In the order of `--help`; a module's function or sub-application has the command's name."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """The program's entry point."""
@@ -48,11 +52,14 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 - the edge of the program: no traceback reaches a user
-        what = f"a fault of stackctl's own: {type(error).__name__}: {error}"
-        hint = "run again with `--debug` and report what it shows"
-        _show((Finding("stackctl", what, None if debug else hint),), debug=debug)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            _fault(error, debug=debug)
+        what = f"cannot be written: {os.strerror(error.errno).lower()}"
+        _show((Finding("standard output", what, "make room where it goes"),), debug=debug)
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the edge of the program: no traceback reaches a user
+        _fault(error, debug=debug)
     sys.exit(0)
 
 
@@ -106,6 +113,13 @@ def _without_debug(words: Sequence[str]) -> tuple[list[str], bool]:
     end = list(words).index("--") if "--" in words else len(words)
     ours = [word for word in words[:end] if word != "--debug"]
     return [*ours, *words[end:]], len(ours) < end
+
+
+def _fault(error: Exception, *, debug: bool) -> NoReturn:
+    what = f"a fault of stackctl's own: {type(error).__name__}: {error}"
+    hint = "run again with `--debug` and report what it shows"
+    _show((Finding("stackctl", what, None if debug else hint),), debug=debug)
+    sys.exit(1)
 
 
 def _show(findings: Sequence[Finding], *, debug: bool) -> None:

@@ -79,6 +79,19 @@ def test_a_fault_of_ours_is_one_clear_line(capsys: Capsys, monkeypatch: pytest.M
     )
 
 
+def test_a_full_disk_under_the_output_is_no_fault_of_ours(
+    capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackctl.cli.main._loaded", _full)
+
+    ended = stackctl(capsys, "validate")
+
+    assert ended.code == 1
+    assert ended.err == (
+        "standard output  cannot be written: no space left on device\n  hint: make room where it goes\n"
+    )
+
+
 def test_debug_shows_where_wherever_it_stands(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackctl.cli.main._loaded", _faulty)
 
@@ -96,6 +109,13 @@ def test_being_interrupted_is_exit_code_130(capsys: Capsys, monkeypatch: pytest.
 def _faulty(*_: object) -> Callable[[], None]:
     def command() -> None:
         raise ZeroDivisionError("broken")
+
+    return command
+
+
+def _full(*_: object) -> Callable[[], None]:
+    def command() -> None:
+        raise OSError(28, "No space left on device")
 
     return command
 
