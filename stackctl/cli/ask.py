@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Annotated, Any
 
@@ -57,21 +58,21 @@ def _gateway(all_jobs: tuple[Job, ...], environment: str) -> tuple[Job, GatewayS
 
 
 def _streamed(job: Job, spec: GatewaySpec, body: dict[str, Any]) -> Iterator[str]:
-    connection = HTTPConnection(spec.address, spec.port, timeout=_ANSWER_SECONDS)
-    connection.sock = dial(
-        spec.address, spec.port, timeout=_CONNECT_SECONDS, namespace=job.connection.namespace
-    )
-    connection.sock.settimeout(_ANSWER_SECONDS)
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    if response.status != 200:
-        raise FindingsError(_refusal(spec, response))
-    for line in response:
-        # Other lines are comments, which keep the connection open, and names of events.
-        name, _, data = line.decode(errors="replace").partition(":")
-        if name == "data" and data.strip() != "[DONE]":
-            yield _content(_parsed(data))
-    connection.close()
+    with closing(HTTPConnection(spec.address, spec.port, timeout=_ANSWER_SECONDS)) as connection:
+        connection.sock = dial(
+            spec.address, spec.port, timeout=_CONNECT_SECONDS, namespace=job.connection.namespace
+        )
+        connection.sock.settimeout(_ANSWER_SECONDS)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        with connection.getresponse() as response:
+            if response.status != 200:
+                raise FindingsError(_refusal(spec, response))
+            for line in response:
+                # Other lines are comments, which keep the connection open, and names of events.
+                name, _, data = line.decode(errors="replace").partition(":")
+                if name == "data" and data.strip() != "[DONE]":
+                    yield _content(_parsed(data))
 
 
 def _parsed(data: str) -> dict[str, Any]:

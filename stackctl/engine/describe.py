@@ -6,6 +6,7 @@ from textwrap import shorten
 from pyinfra.api import StringCommand
 from pyinfra.api.command import FileUploadCommand
 
+from stackctl.core.finding import Finding
 from stackctl.engine.declare import Declared
 from stackctl.engine.evaluate import Evaluation
 from stackctl.ops import secret
@@ -21,15 +22,15 @@ def host_plan(declared: Declared, evaluations: Sequence[Evaluation], round_trips
     A problem that an earlier change may cure is a change that cannot be known yet; any other is a finding.
     """
     changes: list[Change] = []
-    findings = []
+    findings: list[Finding] = []
     for evaluation in evaluations:
-        if evaluation.problem is None:
+        if not evaluation.problems:
             if evaluation.commands:
                 changes.append(change(evaluation))
         elif evaluation.may_pass and changes:
             changes.append(_unknown(evaluation, changes[-1]))
         else:
-            findings.append(evaluation.problem)
+            findings += evaluation.problems
     return HostPlan(declared.host, tuple(changes), tuple(findings), round_trips)
 
 

@@ -1,7 +1,7 @@
 """Run the generators of a host's operations against what is known, until all of it is."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyinfra.api.exceptions import PyinfraError
@@ -27,14 +27,14 @@ class Evaluation:
 
     operation: Operation
     commands: tuple[Any, ...] = ()
-    problem: Finding | None = None
+    problems: tuple[Finding, ...] = ()
     may_pass: bool = False
-    """The problem came from the host's present state: an earlier operation that changes it may cure it."""
+    """The problems came from the host's present state: an earlier operation that changes it may cure it."""
 
     @property
     def changing(self) -> bool:
         """Whether it would do anything."""
-        return bool(self.commands) or self.problem is not None
+        return bool(self.commands or self.problems)
 
 
 def evaluate(declared: Declared, operations: Sequence[Operation], into: list[Evaluation]) -> Fetch:
@@ -81,19 +81,19 @@ def _attempt(host: str, operation: Operation) -> Evaluation | None:
     except (UnansweredError, NotSettledError):
         return None
     except FactFailedError as error:
-        problem = _fact_problem(where, error.answer)
+        problems = [_fact_problem(where, error.answer)]
     except FindingsError as error:
-        first, may_pass = error.findings[0], False
-        problem = Finding(where, f"{first.where}: {first.what}", first.hint, first.detail)
+        may_pass = False
+        problems = [replace(item, where=where, what=f"{item.where}: {item.what}") for item in error.findings]
     except (PyinfraError, Exception) as error:  # noqa: BLE001 - one operation must not end the other hosts
-        problem = Finding(
-            where, f"cannot be planned: {type(error).__name__}: {error}", "see `--debug` for where"
-        )
+        problems = [
+            Finding(where, f"cannot be planned: {type(error).__name__}: {error}", "see `--debug` for where")
+        ]
     else:
         settle(operation, commands)
         return Evaluation(operation, commands)
-    settle(operation, (problem,) if may_pass else ())
-    return Evaluation(operation, problem=problem, may_pass=may_pass)
+    settle(operation, problems if may_pass else ())
+    return Evaluation(operation, problems=tuple(problems), may_pass=may_pass)
 
 
 def _wanted(operation: Operation) -> bool:
@@ -123,4 +123,4 @@ def _unsettled(host: str, operation: Operation) -> Evaluation:
     problem = Finding(
         where, f"asks for new facts after {ROUNDS} rounds", "its facts must not depend on their own answers"
     )
-    return Evaluation(operation, problem=problem)
+    return Evaluation(operation, problems=(problem,))

@@ -32,10 +32,10 @@ class Progress:
 
 def execute(
     declared: Declared, planned: Sequence[Evaluation], progress: Progress, listen: Listen
-) -> Generator[Sequence[Command], Sequence[Answer], Finding | None]:
+) -> Generator[Sequence[Command], Sequence[Answer], tuple[Finding, ...]]:
     """Run the changing operations in order; each is evaluated afresh just before, its facts re-read.
 
-    Returns the finding that stopped it, or None.
+    Returns the findings that stopped it; none when all is done.
     """
     for before in planned:
         if not before.changing:
@@ -46,18 +46,18 @@ def execute(
         declared.connector.forget()
         fresh: list[Evaluation] = []
         yield from evaluate(declared, (operation,), fresh)
-        if fresh[0].problem is not None:
+        if fresh[0].problems:
             listen(Event(declared.host, "failed", progress.current))
-            return fresh[0].problem
+            return fresh[0].problems
         finding = yield from _carry_out(declared, fresh[0], progress.current)
         if finding is not None:
             listen(Event(declared.host, "failed", progress.current))
-            return finding
+            return (finding,)
         if fresh[0].commands:
             progress.done.append(change(fresh[0]))
         listen(Event(declared.host, "done", progress.current))
     progress.current = None
-    return None
+    return ()
 
 
 def _carry_out(

@@ -37,7 +37,7 @@ class Run:
     new_session: Callable[[Connection], Session] = SshSession
     sessions: dict[str, Session] = field(default_factory=dict)
     declared: dict[str, Declared] = field(default_factory=dict)
-    broken: dict[str, Finding] = field(default_factory=dict)
+    broken: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     """Hosts that cannot be worked on, and why."""
     progress: dict[str, Progress] = field(default_factory=dict)
     outcomes: dict[str, HostOutcome] = field(default_factory=dict)
@@ -80,23 +80,24 @@ class Run:
     def refuse(self, keys: Sequence[NewKey]) -> None:
         """Give up the hosts whose keys the operator did not vouch for."""
         for key in keys:
-            self.broken[key.host] = Finding(
+            finding = Finding(
                 key.host,
                 f"the host key of {key.name} is not known: {key.kind} {key.fingerprint}",
                 "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_*.pub` on the host, then run with"
                 " `--accept-new-host-keys` or pin it under `host_keys`",
             )
+            self.broken[key.host] = (finding,)
 
     def plan(self) -> Plan:
         """What an apply would do on every host, hosts in name order."""
         work = {host: self._planning(self.declared[host]) for host in self.sessions}
         plans: dict[str, HostPlan] = {
-            host: HostPlan(host, findings=(finding,)) for host, finding in self.broken.items()
+            host: HostPlan(host, findings=findings) for host, findings in self.broken.items()
         }
         for host, result in drive(work, self.sessions).items():
             if isinstance(result, Exception):
                 self._break(host, result)
-                plans[host] = HostPlan(host, findings=(self.broken[host],))
+                plans[host] = HostPlan(host, findings=self.broken[host])
             else:
                 plans[host] = result
             self.listen(Event(host, "planned"))
@@ -146,7 +147,7 @@ class Run:
             outcome = yield from self._applying(declared, confirmed)
         except Exception as error:  # noqa: BLE001 - the other hosts go on
             self._break(host, error)
-            outcome = self._stopped(host, self.broken[host])
+            outcome = self._stopped(host, *self.broken[host])
         self.outcomes[host] = outcome
         self.listen(Event(host, "finished"))
         return outcome
@@ -160,9 +161,9 @@ class Run:
         now = host_plan(declared, evaluations, 0)
         if now != confirmed:
             return self._stopped(host, _differs(confirmed, now))
-        finding = yield from execute(declared, evaluations, progress, self.listen)
-        if finding is not None:
-            return self._stopped(host, finding)
+        findings = yield from execute(declared, evaluations, progress, self.listen)
+        if findings:
+            return self._stopped(host, *findings)
         self.listen(Event(host, "verifying"))
         declared.connector.forget()
         second: list[Evaluation] = []
@@ -191,20 +192,18 @@ class Run:
         current = self.progress[host].current if host in self.progress else None
         where = f"{host} · {current}" if current else host
         if isinstance(error, FindingsError):
-            first = error.findings[0]
-            self.broken[host] = (
-                first if first.where.startswith(host) else replace(first, where=f"{host} · {first.where}")
+            self.broken[host] = tuple(
+                item if item.where.startswith(host) else replace(item, where=f"{host} · {item.where}")
+                for item in error.findings
             )
-        elif isinstance(error, LostError):
+            return
+        if isinstance(error, LostError):
             what = f"{error}; what the step did is not known" if current else str(error)
-            self.broken[host] = Finding(
-                where,
-                what,
-                "check the host and its network, then apply again: it takes up where this stopped",
-            )
+            hint = "check the host and its network, then apply again: it takes up where this stopped"
         else:
             what = f"a fault of stackctl's own: {type(error).__name__}: {error}"
-            self.broken[host] = Finding(where, what, "run again with `--debug` and report what it shows")
+            hint = "run again with `--debug` and report what it shows"
+        self.broken[host] = (Finding(where, what, hint),)
 
 
 def _differs(confirmed: HostPlan, now: HostPlan) -> Finding:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
@@ -150,14 +150,24 @@ def _place(rows: Sequence[str], begin: str, end: str) -> slice:
 
 @operation()
 def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Generator[WriteFiles, None, None]:
-    """Have these top-level keys in a JSON file, leaving all its other keys as they are."""
+    """Have these keys in a JSON file, leaving all its other keys as they are, at every depth."""
     found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
     before = _content(path, found)
     present = _parsed(path, before)
-    if found is not None and all(present.get(key) == value for key, value in values.items()):
+    merged = _merged(present, values)
+    if found is not None and merged == present:
         return
-    after = json.dumps({**present, **values}, indent=2, sort_keys=True) + "\n"
+    after = json.dumps(merged, indent=2, sort_keys=True) + "\n"
     yield from _rewrite(path, found, before, after, mode)
+
+
+def _merged(present: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(present)
+    for key, value in values.items():
+        before = present.get(key)
+        both = isinstance(before, dict) and isinstance(value, Mapping)
+        merged[key] = _merged(cast("dict[str, Any]", before), value) if both else value
+    return merged
 
 
 def _parsed(path: str, text: str) -> dict[str, Any]:

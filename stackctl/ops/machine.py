@@ -96,7 +96,7 @@ def sysctl(values: Mapping[str, str]) -> Generator[Step, None, None]:
     """Have the running kernel use these settings; a file in /etc/sysctl.d keeps them over a reboot."""
     found = host.get_fact(Sysctl, keys=sorted(values)) if values else {}
     for key, value in sorted(values.items()):
-        if found.get(key) != value:
+        if found.get(key) != " ".join(value.split()):
             yield Step(
                 f"sysctl -q -w {shlex.quote(f'{key}={value}')}",
                 reason=f"{key} {found.get(key, 'unset')} becomes {value}",

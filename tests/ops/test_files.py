@@ -221,7 +221,7 @@ MERGE = (
 
 def test_keys_that_are_not_ours_stay_in_a_merged_file(tmp_path: Path) -> None:
     path = tmp_path / "daemon.json"
-    path.write_text('{"dns": ["10.0.0.1"], "live-restore": false}')
+    path.write_text('{"dns": ["10.0.0.1"], "live-restore": false, "features": {"buildkit": true}}')
     path.chmod(0o600)
     run = one_host(tmp_path / "d", MERGE, spec=str(path))
 
@@ -230,7 +230,7 @@ def test_keys_that_are_not_ours_stay_in_a_merged_file(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {
         "dns": ["10.0.0.1"],
         "live-restore": True,
-        "features": {"cdi": True},
+        "features": {"buildkit": True, "cdi": True},
     }
     assert path.stat().st_mode & 0o777 == 0o600
 
