@@ -4,6 +4,7 @@ PyYAML follows YAML 1.1, in which `no`, `on`, 0644 and 12:30 are not what they l
 keeps the last of two equal keys. Only its parser is used here, never its constructors.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -244,4 +245,9 @@ def _scalar(event: Any) -> Scalar:
 def dotted(key: Key) -> str:
     """A setting's full name as findings show it, in backticks."""
     steps = (f'"{step}"' if "." in str(step) else str(step) for step in key)
-    return f"`{'.'.join(steps)}`"
+    return f"`{visible('.'.join(steps))}`"
+
+
+def visible(text: str) -> str:
+    """The text on one line, whatever it holds."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]

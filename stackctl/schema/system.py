@@ -15,6 +15,7 @@ PackageName = Annotated[
 SettingName = Annotated[
     str, Form(r"[a-z0-9_]+([.][A-Za-z0-9_*/-]+)+", "a kernel setting, such as `vm.swappiness`")
 ]
+SettingValue = Annotated[TextOrNumber, Form(r"[^\s](.*[^\s])?", "a number, or text of one line")]
 
 
 class System(Model):
@@ -28,5 +29,5 @@ class System(Model):
     """`external` where something else keeps the clock: a hypervisor, PTP, your own chrony."""
     time_servers: Annotated[tuple[DomainName, ...], AfterValidator(once_each)] = ()
     """NTP servers for timesyncd, where not the distribution's."""
-    sysctl: Mapping[SettingName, TextOrNumber] = Field(default_factory=dict)
+    sysctl: Mapping[SettingName, SettingValue] = Field(default_factory=dict)
     """Kernel settings; one of the stack's own can be overruled here."""

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from stackctl.core.finding import Finding
+from stackctl.schema.fleet import Environment
 from stackctl.schema.outline import Outline
-from stackctl.schema.source import Key, Written, dotted
+from stackctl.schema.source import Key, Written, dotted, visible
 from stackctl.servers.base import KINDS, holds_secret, smells_of_secret
 
 _WANTED = {
@@ -136,7 +137,8 @@ def _unknown(written: Written, tree: Written, outline: Outline) -> Finding:
         )
     server = tree.nearest((*parent, "server"))
     kind = str(server.value) if server.key == (*parent, "server") else None
-    names = outline.names(tuple(parent), kind)
+    # An environment is judged together with the catalogue and the lock, whose settings are not its own.
+    names = outline.names(tuple(parent), kind) if parent else tuple(Environment.model_fields)
     if name in names:  # a setting of another kind than the one that the settings beside it choose
         others = " and ".join(f"`{other}`" for other in tree.nearest(tuple(parent)).entries if other != name)
         return Finding(written.where, f"{dotted(written.key)} does not go with {others}", "keep one kind")
@@ -200,4 +202,5 @@ def _shown(written: Written) -> str:
     text = written.value if isinstance(written.value, str) else json.dumps(written.value)
     if holds_secret(text):
         return "the value it has"
-    return f"`{text[:_LONGEST_SHOWN]}…`" if len(text) > _LONGEST_SHOWN else f"`{text}`"
+    line = visible(text)
+    return f"`{line[:_LONGEST_SHOWN]}…`" if len(line) > _LONGEST_SHOWN else f"`{line}`"
