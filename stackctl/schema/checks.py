@@ -34,9 +34,12 @@ def check(fleet: Fleet) -> Iterator[Problem]:
 def _addresses(fleet: Fleet) -> Iterator[Problem]:
     owners: dict[IPv4Address, str] = {}
     for name, host in fleet.hosts.items():
-        if unfit := _unfit(host.address, alone=len(fleet.hosts) == 1):
-            hint = "write the one it has in the hosts' own network"
-            yield Problem(("hosts", name, "address"), f"{host.address} is {unfit}", hint)
+        key, hint = ("hosts", name, "address"), "write the one it has in the hosts' own network"
+        if _is_no_hosts(host.address):
+            yield Problem(key, f"{host.address} is no host's address", hint)
+        if host.address.is_loopback and len(fleet.hosts) > 1:
+            what = f"{host.address} is the same for every host, so that no other reaches it"
+            yield Problem(key, what, hint, severity="warning")
         owner = owners.setdefault(host.address, name)
         if owner != name:
             what = f"{host.address} is already {owner}'s address"
@@ -48,13 +51,8 @@ def _addresses(fleet: Fleet) -> Iterator[Problem]:
             yield Problem.at(*key, what=f"is already the host {host_name}", hint="choose another name")
 
 
-def _unfit(address: IPv4Address, *, alone: bool) -> str | None:
-    """What an address is that other hosts cannot reach a host at; one without others may keep to itself."""
-    if address.is_multicast:
-        return "a multicast address"
-    if address in IPv4Network("0.0.0.0/8") or address.is_reserved:
-        return "no host's address"
-    return "the same for every host" if address.is_loopback and not alone else None
+def _is_no_hosts(address: IPv4Address) -> bool:
+    return address.is_multicast or address.is_reserved or address in IPv4Network("0.0.0.0/8")
 
 
 def _gpus(fleet: Fleet) -> Iterator[Problem]:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.inventory import CATALOGUE, HOSTS, complaints, fleet
+from stackctl.schema.load import load_with_warnings
+from tests.inventory import CATALOGUE, HOSTS, complaints, fleet, project
 
 GPU = "GPU-00000000-0000-4000-8000-00000000000"
 EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next line is test.yaml:4
@@ -21,14 +22,7 @@ EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next li
         ),
         (
             EDGE + "  b: {address: 239.1.1.1}",
-            "test.yaml:4 239.1.1.1 is a multicast address | write the one it has in the hosts' own network",
-        ),
-        (
-            EDGE + "  b: {address: 127.0.0.1}",
-            (
-                "test.yaml:4 127.0.0.1 is the same for every host"
-                " | write the one it has in the hosts' own network"
-            ),
+            "test.yaml:4 239.1.1.1 is no host's address | write the one it has in the hosts' own network",
         ),
         (
             HOSTS + "network: {names: {gpu1: 10.0.0.9}}",
@@ -111,8 +105,11 @@ def test_what_does_not_fit_together_is_found(tmp_path: Path, text: str, finding:
     assert complaints(tmp_path, text) == [finding]
 
 
-def test_a_host_alone_may_keep_its_models_to_itself(tmp_path: Path) -> None:
-    assert complaints(tmp_path, "hosts: {a: {address: 127.0.0.1}}") == []
+@pytest.mark.parametrize(("more", "severities"), [("", []), ("  edge: {address: 10.0.0.11}\n", ["warning"])])
+def test_a_host_alone_may_keep_its_models_to_itself(tmp_path: Path, more: str, severities: list[str]) -> None:
+    root = project(tmp_path, f"hosts:\n  a: {{address: 127.0.0.1}}\n{more}").root
+
+    assert [finding.severity for finding in load_with_warnings(root, "test")[1]] == severities
 
 
 def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
