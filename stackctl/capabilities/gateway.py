@@ -54,6 +54,8 @@ class GatewayModel:
     api: tuple[Api, ...]
     health_path: str
     """Answers 200 while the replica can work."""
+    refuses_path: str | None
+    """Answers 500 once the replica is about to go, where the health path does not say."""
     replicas: tuple[Replica, ...]
 
     @property
@@ -153,6 +155,7 @@ def _models(fleet: Fleet) -> tuple[GatewayModel, ...]:
             name,
             fleet.models[name].api,
             fleet.models[name].endpoint().health_path,
+            fleet.models[name].endpoint().refuses_path,
             replicas(fleet, name),
         )
         for name in placed

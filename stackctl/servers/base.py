@@ -160,6 +160,11 @@ class Endpoint:
     """Prometheus metrics; None: it has none."""
     max_requests: int | None
     """Requests it works on at the same time; None: it does not say."""
+    refuses_path: str | None = None
+    """Takes `{"model": ..., "prompt": ...}` and answers 500 once the server has been told to stop.
+
+    For servers whose health path goes on answering 200 until they are gone; None: the health path tells.
+    """
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,13 @@ class Vllm(Server):
 
     def endpoint(self) -> Endpoint:
         """The OpenAI server's own paths."""
-        return Endpoint(PORT, "/health", "/metrics", self.max_num_seqs)
+        return Endpoint(PORT, "/health", "/metrics", self.max_num_seqs, refuses_path="/tokenize")
 
     def launch(self, name: str) -> Launch:
         """The image's entry point is `vllm serve`."""
         hub = isinstance(self.weights, HubWeights)
-        # vLLM logs each health check and scrape otherwise.
-        quiet = ("--disable-access-log-for-endpoints", "/health,/metrics")
+        # vLLM logs each check and scrape otherwise.
+        quiet = ("--disable-access-log-for-endpoints", "/health,/metrics,/tokenize")
         served = (self._model(), "--served-model-name", name, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104 - the container's own
         return Launch(
             command=(*served, *self._arguments(), *quiet, *self.extra_args),

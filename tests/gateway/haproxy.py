@@ -24,6 +24,7 @@ ADDRESS = "127.0.0.1"
 CATALOGUE = """
 models:
   chat: {server: custom, image: "a:1", port: 8000, api: [chat, completions]}
+  llm: {server: vllm, image: "a:1", weights: {path: w}, api: [chat]}
   embed: {server: custom, image: "a:1", port: 8000, api: [embeddings], max_requests: 4}
   listen: {server: custom, image: "a:1", port: 8000, api: [transcriptions]}
 """

@@ -149,6 +149,26 @@ def test_what_replicas_have_no_room_for_waits_for_a_while() -> None:
             assert waiting.result().status == 200
 
 
+def test_a_vllm_that_was_told_to_stop_gets_no_more_requests_though_it_calls_itself_healthy(
+    two: list[Stub],
+) -> None:
+    with running(llm=two) as gateway:
+        two[0].status = 500
+
+        wait_for(lambda: ",DOWN," in stats_of(gateway, two[0]))
+        answers = [gateway.post(URL, {"model": "llm"}) for _ in range(20)]
+
+    assert {answer.status for answer in answers} == {200}
+
+
+def test_a_vllm_without_the_path_that_tells_so_is_served_all_the_same(two: list[Stub]) -> None:
+    with running(llm=two) as gateway:
+        two[0].status = 404
+        time.sleep(4)
+
+        assert ",UP," in stats_of(gateway, two[0])
+
+
 def test_a_drained_replica_gets_no_more_requests(two: list[Stub]) -> None:
     with running(chat=two) as gateway:
         server = f"model-chat/{server_name(two[0])}"
@@ -171,6 +191,11 @@ def test_reloads_under_load_lose_no_request_and_no_stream(two: list[Stub]) -> No
 
     assert set(statuses) == {200}
     assert set(ends) == {b"\ndata: [DONE]\n\n"}
+
+
+def stats_of(gateway: Gateway, replica: Stub) -> str:
+    lines = gateway.tell("show stat").splitlines()
+    return next(line for line in lines if f",{server_name(replica)}," in line)
 
 
 def server_name(replica: Stub) -> str:

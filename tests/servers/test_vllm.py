@@ -36,7 +36,7 @@ def test_arguments_are_what_vllm_serve_wants() -> None:
     assert " ".join(command) == (
         "/weights/tiny --served-model-name chat --host 0.0.0.0 --port 8000 --max-model-len 1024"
         " --kv-cache-memory-bytes 64M --sse-keep-alive-interval 15 --shutdown-timeout 120 --enforce-eager"
-        " --disable-access-log-for-endpoints /health,/metrics"
+        " --disable-access-log-for-endpoints /health,/metrics,/tokenize"
     )
 
 
