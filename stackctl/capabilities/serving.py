@@ -76,6 +76,15 @@ class ServingSpec:
     """Directories on the host that the containers write to."""
 
     @property
+    def weights(self) -> tuple[str, ...]:
+        """Directories of weights that must be on the host before a server starts on them."""
+        services = self.project.services.values()
+        mounts = (mount for service in services for mount in service.volumes)
+        return tuple(
+            sorted({mount.source for mount in mounts if isinstance(mount, Bind) and mount.read_only})
+        )
+
+    @property
     def images(self) -> tuple[str, ...]:
         """Every image once."""
         return tuple(sorted({item.image for item in self.running}))
@@ -183,6 +192,7 @@ class _Placed:
             volumes=self._mounts(),
             deploy=self._deploy(),
             shm_size=self.launch.shared_memory,
+            ulimits=self.launch.limits,
             stop_grace_period=f"{self.launch.stop_seconds}s",
             healthcheck=self._health_check() if self.launch.curl else None,
             labels=self._labels(),

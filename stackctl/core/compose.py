@@ -145,6 +145,8 @@ class Service(Model):
     """A first process that reaps what the server leaves behind."""
     shm_size: str | None = None
     """Size of /dev/shm, through which the parts of a spread model talk."""
+    ulimits: Mapping[str, int] = Field(default_factory=dict)
+    """Limits of its processes, hard and soft, -1 for none."""
     restart: Literal["unless-stopped"] = "unless-stopped"
     """Back after a crash and a reboot."""
     stop_grace_period: str

@@ -128,7 +128,9 @@ def project(
 
 def _bring(project: str, path: str, state: ProjectState) -> str:
     """Compose's command; `up` refuses a project without services."""
-    whole = f"docker compose -p {shlex.quote(project)} -f {shlex.quote(path)} --progress plain"
+    # A run that was cut off may still be at it on the host: two at once end in a conflict over names.
+    patiently = f"flock -w {UP_SECONDS // 2} /run/stackctl-{project}.lock"
+    whole = f"{patiently} docker compose -p {shlex.quote(project)} -f {shlex.quote(path)} --progress plain"
     if state.wanted == {}:
         return f"{whole} down --remove-orphans"
     return f"{whole} up -d --remove-orphans --no-build --pull never --quiet-pull"

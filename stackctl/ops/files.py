@@ -116,6 +116,18 @@ def directories(paths: Sequence[str]) -> Generator[Step, None, None]:
 
 
 @operation()
+def present(paths: Sequence[str], hint: str) -> Generator[Step, None, None]:
+    """Refuse a host without these directories, which somebody else puts there; `hint` says how."""
+    found = host.get_fact(Files, wanted=[(f"{path}/.", "-") for path in paths]) if paths else {}
+    missing = [path for path in paths if f"{path}/." not in found]
+    if missing:
+        raise FindingsError(
+            *(Finding(path, "is not on the host, or is no directory", hint) for path in missing)
+        )
+    yield from ()
+
+
+@operation()
 def block(path: str, marker: str, lines: Sequence[str]) -> Generator[WriteFiles, None, None]:
     """Have these lines between two marked comment lines of a file that others write to as well.
 

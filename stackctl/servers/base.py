@@ -180,6 +180,8 @@ class Launch:
     """How long it may take to answer its first health check, weights loaded."""
     curl: bool
     """Whether the image has curl, for a health check from inside."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Limits of its processes by Docker's names for them, where the engine's own are too low; -1: none."""
     shared_memory: str | None = None
     """Size of /dev/shm; None: Docker's 64M are enough."""
     volumes: Mapping[str, str] = field(default_factory=dict)

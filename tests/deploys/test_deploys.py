@@ -18,8 +18,12 @@ from stackctl.project import Project, find
 from stackctl.render import jobs
 from tests.expected import expect_files
 
-BARE = {"/etc/os-release": "debian-13", "uname -n": ["localhost", "localhost"]}
-"""What a fresh host answers; whatever is not here it answers with nothing."""
+BARE = {
+    "/etc/os-release": "debian-13",
+    "uname -n": ["localhost", "localhost"],
+    "/srv/weights/": "0 directory",
+}
+"""What a fresh host with its weights answers; whatever is not here it answers with nothing."""
 
 
 def commands_on_a_bare_host(project: Project, job: Job) -> str:

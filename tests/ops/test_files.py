@@ -252,3 +252,17 @@ def test_a_merged_file_that_is_not_json_is_a_finding_and_stays(tmp_path: Path) -
     assert finding.where == "gpu1 · demo · configure"
     assert "is not JSON" in finding.what
     assert path.read_text() == "{not json"
+
+
+def test_directories_that_somebody_else_must_bring_are_all_named_when_missing(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    body = """files.present(name='check the weights', hint='copy them there',
+        paths=[spec + '/here', spec + '/gone', spec + '/lost'])"""
+
+    findings = one_host(tmp_path / "d", body, spec=str(tmp_path)).plan().findings
+
+    assert [finding.what for finding in findings] == [
+        f"{tmp_path}/gone: is not on the host, or is no directory",
+        f"{tmp_path}/lost: is not on the host, or is no directory",
+    ]
+    assert findings[0].where == "gpu1 · demo · check the weights"
