@@ -24,8 +24,10 @@ _ANSWER_SECONDS = 300
 
 def ask(
     environment: Environment,
-    model: Annotated[str, typer.Argument(help="A model of the catalogue.", show_default=False)],
-    text: Annotated[str, typer.Argument(help="What to say to it.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model of the catalogue.", show_default=False)
+    ],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say to it.", show_default=False)],
     tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.", min=1)] = 64,
     project: ProjectPath = None,
 ) -> None:
