@@ -1,5 +1,6 @@
 """TCP connections, from a network namespace of this machine where the inventory asks for one."""
 
+import signal
 import socket
 import subprocess
 import threading
@@ -27,21 +28,33 @@ def dial(address: str, port: int, *, timeout: float, namespace: str | None = Non
     return connected
 
 
+class _Proxied(socket.socket):
+    """The near end of a proxy command, which is told to go when the socket is closed, as OpenSSH tells it."""
+
+    command: subprocess.Popen[bytes]
+
+    def close(self) -> None:
+        """Close, and end the command: one that forwards both ways may never notice by itself."""
+        super().close()
+        self.command.send_signal(signal.SIGHUP)
+
+
 def through(command: str) -> socket.socket:
     """The near end of a proxy command, run as OpenSSH runs it.
 
     A socket pair in place of paramiko's pipes, whose reader spins without end once the command has died.
     """
     near, far = socket.socketpair()
+    proxied = _Proxied(fileno=near.detach())
     with far:
-        process = subprocess.Popen(
+        proxied.command = subprocess.Popen(
             ["sh", "-c", f"exec {command}"],
             stdin=far.fileno(),
             stdout=far.fileno(),
             stderr=subprocess.DEVNULL,
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # it ends when the near end is closed
-    return near
+    threading.Thread(target=proxied.command.wait, daemon=True).start()
+    return proxied
 
 
 def _from_namespace(namespace: str, address: str, port: int, timeout: float) -> socket.socket:

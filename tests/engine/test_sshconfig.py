@@ -64,6 +64,7 @@ def test_an_ssh_config_that_cannot_be_followed_is_named(
 
 RELAY = """
 import os, socket, sys, threading
+open(__file__ + ".pid", "w").write(str(os.getpid()))
 far = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 def upwards():
     while data := os.read(0, 65536):
@@ -83,6 +84,16 @@ def test_a_proxy_command_is_run_as_the_shell_would(sshd: Sshd, tmp_path: Path) -
     )
 
     assert said(sshd.connection(port=None)) == "hello\n"
+    assert ends(int((tmp_path / "relay.py.pid").read_text()))
+
+
+def ends(process: int) -> bool:
+    """Whether a process is gone within a few seconds."""
+    for _ in range(100):
+        if not Path(f"/proc/{process}").exists():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.parametrize("command", ["false", "no-such-program %h"])
