@@ -2,7 +2,7 @@
 
 import base64
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,3 @@ def changes(operation: Any) -> bool:
     if not operation.is_complete():
         raise NotSettledError
     return bool(operation.did_change())
-
-
-Trigger = Callable[[], bool]

@@ -223,11 +223,6 @@ class Server(Model):
         """How the container of a replica of the model called `name` is started."""
 
     @property
-    def mounted_weights(self) -> str | None:
-        """Where the container sees its local weights."""
-        return f"/weights/{self.weights.path}" if isinstance(self.weights, LocalWeights) else None
-
-    @property
     def secret_names(self) -> tuple[tuple[str, str], ...]:
         """Variable and name of each secret it needs from its environment."""
         return tuple((key, value.secret) for key, value in self.env.items() if isinstance(value, NamedSecret))
