@@ -16,7 +16,7 @@ import typer
 
 from stackctl import __version__
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.views.findings import findings_text, findings_totals
+from stackctl.views.findings import findings_json, findings_text, findings_totals
 
 
 class Command(NamedTuple):
@@ -48,7 +48,10 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         application(words)(words, prog_name="stackctl")
     except FindingsError as error:
-        _show(error.findings, debug=debug)
+        if "--json" in words:
+            typer.echo(findings_json(error.findings))
+        else:
+            _show(error.findings, debug=debug)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -41,6 +41,13 @@ def test_a_plan_in_json_is_one_value_on_standard_output(capsys: Capsys, folder: 
     assert ended.err == ""
 
 
+def test_wrong_input_is_json_too_where_a_machine_reads(capsys: Capsys, folder: Path) -> None:
+    ended = stackctl(capsys, "plan", "nosuch", "--json", cwd=folder)
+
+    assert (ended.code, ended.err) == (2, "")
+    assert json.loads(ended.out)["findings"][0]["what"].startswith("there is no environment")
+
+
 def test_an_apply_that_nobody_can_confirm_touches_nothing(capsys: Capsys, folder: Path) -> None:
     ended = stackctl(capsys, "apply", "test", cwd=folder)
 
