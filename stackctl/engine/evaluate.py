@@ -1,10 +1,10 @@
 """Run the generators of a host's operations against what is known, until all of it is."""
 
+import logging
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.util import CommandOutput
 
 from stackctl.core.finding import Finding, FindingsError
@@ -13,6 +13,8 @@ from stackctl.engine.connector import FactFailedError, UnansweredError
 from stackctl.engine.declare import Declared, Operation
 from stackctl.ops import secret
 from stackctl.ops.step import NotSettledError
+
+log = logging.getLogger("stackctl")
 
 ROUNDS = 12
 """Rounds after which facts that ask for ever new facts are given up; sound deploys take three."""
@@ -85,7 +87,8 @@ def _attempt(host: str, operation: Operation) -> Evaluation | None:
     except FindingsError as error:
         may_pass = False
         problems = [replace(item, where=where, what=f"{item.where}: {item.what}") for item in error.findings]
-    except (PyinfraError, Exception) as error:  # noqa: BLE001 - one operation must not end the other hosts
+    except Exception as error:
+        log.debug("%s", where, exc_info=error)
         problems = [
             Finding(where, f"cannot be planned: {type(error).__name__}: {error}", "see `--debug` for where")
         ]

@@ -129,7 +129,7 @@ def project(
 def _bring(project: str, path: str, state: ProjectState) -> str:
     """Compose's command; `up` refuses a project without services."""
     # A run that was cut off may still be at it on the host: two at once end in a conflict over names.
-    patiently = f"flock -w {UP_SECONDS // 2} /run/stackctl-{project}.lock"
+    patiently = f"flock -w {UP_SECONDS // 2} {shlex.quote(f'/run/stackctl-{project}.lock')}"
     whole = f"{patiently} docker compose -p {shlex.quote(project)} -f {shlex.quote(path)} --progress plain"
     if state.wanted == {}:
         return f"{whole} down --remove-orphans"

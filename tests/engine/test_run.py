@@ -168,6 +168,27 @@ def test_a_problem_an_earlier_change_may_cure_waits_for_that_change(tmp_path: Pa
     assert not run.apply(plan).failed
 
 
+def test_where_an_operation_went_wrong_is_shown_for_debugging_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = """
+    from pyinfra.api import operation
+
+    @operation()
+    def broken():
+        raise ValueError('typo')
+        yield
+
+    broken(name='break')
+    """
+    caplog.set_level("DEBUG", "stackctl")
+
+    finding = one_host(tmp_path / "deploys", body).plan().findings[0]
+
+    assert finding.what == "cannot be planned: ValueError: typo"
+    assert "demo.py" in caplog.text
+
+
 def test_a_fault_in_a_deploy_is_a_finding_with_its_host(tmp_path: Path) -> None:
     run = one_host(tmp_path / "deploys", "raise ValueError('typo')")
 
