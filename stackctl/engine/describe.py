@@ -73,7 +73,7 @@ def _unknown(evaluation: Evaluation, earlier: Change) -> Change:
         operation.name,
         "run",
         f"cannot be known before `{earlier.operation}` is done",
-        after=earlier.operation,
+        after=(earlier.operation,),
     )
 
 

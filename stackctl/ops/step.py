@@ -1,4 +1,4 @@
-"""What an operation yields: shell commands that know why they run, and batches of files."""
+"""What an operation yields: shell commands that know why they run, batches of files, reboots."""
 
 import base64
 import shlex
@@ -21,6 +21,21 @@ TOLD = 70
 """Exit status of a script of ours that has found the cause itself and told it first on standard error."""
 
 
+@dataclass(frozen=True)
+class Guard:
+    """A change that may cut the operator off: the host takes it back unless a fresh connection says it is well.
+
+    Operations next to each other that are given equal guards are one change.
+    """
+
+    name: str
+    """A word for people and file names, such as `sshd`."""
+    paths: tuple[str, ...]
+    """Files as they were are put back, and removed where there was none."""
+    restore: tuple[str, ...] = ()
+    """Commands that make the restored files count, such as `systemctl reload ssh`; all are run, whatever fails."""
+
+
 class Step(StringCommand):
     """A shell command with a reason, a time limit and, where one is known, a way out when it fails."""
 
@@ -32,12 +47,34 @@ class Step(StringCommand):
         action: Action = "change",
         seconds: int = SECONDS,
         hint: str | None = None,
+        known: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__(script)
         self.reason = reason
         self.action: Action = action
         self.seconds = seconds
         self.hint = hint
+        self.known = known
+        """False where the host cannot say yet: an earlier operation brings what was asked about."""
+        self.guard = guard
+
+
+class Reboot(PyinfraCommand):
+    """Restart the machine, wait for it, and go on; the engine does it, and only where the operator allows it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def execute(self, state: Any, host: Any, connector_arguments: Any) -> bool:  # noqa: ARG002
+        """Under plain pyinfra, as its `@fake` connector is, it is a command like others."""
+        succeeded, _ = host.run_shell_command(StringCommand("systemctl reboot"), **connector_arguments)
+        return bool(succeeded)
+
+    def __repr__(self) -> str:
+        """What is shown where commands are."""
+        return "reboot"
 
 
 @dataclass(frozen=True)
@@ -52,9 +89,14 @@ class WriteFiles(PyinfraCommand):
     """Files that appear on the host together, each atomically, with final owner and mode."""
 
     def __init__(
-        self, artifacts: Sequence[Artifact], changes: Sequence[FileChange], check: Check | None = None
+        self,
+        artifacts: Sequence[Artifact],
+        changes: Sequence[FileChange],
+        check: Check | None = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__()
+        self.guard = guard
         self.artifacts = tuple(artifacts)
         self.changes = tuple(changes)
         self.check = check

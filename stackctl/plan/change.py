@@ -19,6 +19,8 @@ class FileChange:
     """What differs, in a few words: `new`, `2 lines added, 1 removed`, `mode 644 becomes 600`."""
     diff: str = ""
     """Unified diff; empty for secret and binary content and where only attributes differ."""
+    sha256: str = ""
+    """Hash of the content it will have; empty for secret content."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class Change:
     files: tuple[FileChange, ...] = ()
     commands: tuple[str, ...] = ()
     """Shell commands as they would run; no secret is ever in one."""
-    after: str | None = None
-    """Name of the earlier operation whose change is the reason for this one."""
+    after: tuple[str, ...] = ()
+    """Names of the earlier operations that this one hangs on: what it does is certain only once they are done."""
+    guard: str | None = None
+    """Name of the guard that takes the change back on the host unless it is reached again."""
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,12 @@ def compare(wanted: Artifact, sha256: str, found: FileState | None) -> FileChang
     `sha256` is the hash of the wanted bytes, secrets filled in.
     """
     secret = bool(wanted.secrets)
+    shown = "" if secret else sha256
     if found is None:
         diff = "" if secret else _diff(wanted.path, "", wanted.content)
-        return FileChange(wanted.path, "add", "new", diff)
+        return FileChange(wanted.path, "add", "new", diff, shown)
     if found.kind != "file":
-        return FileChange(wanted.path, "change", f"is a {found.kind}, becomes a file")
+        return FileChange(wanted.path, "change", f"is a {found.kind}, becomes a file", sha256=shown)
     reasons = []
     diff = ""
     if found.sha256 != sha256:
@@ -41,7 +42,7 @@ def compare(wanted: Artifact, sha256: str, found: FileState | None) -> FileChang
         reasons.append(f"mode {found.mode:o} becomes {wanted.mode:o}")
     if (found.owner, found.group) != (wanted.owner, wanted.group):
         reasons.append(f"owner {found.owner}:{found.group} becomes {wanted.owner}:{wanted.group}")
-    return FileChange(wanted.path, "change", ", ".join(reasons), diff) if reasons else None
+    return FileChange(wanted.path, "change", ", ".join(reasons), diff, shown) if reasons else None
 
 
 def _content_reason(secret: bool, diff: str) -> str:
