@@ -5,7 +5,7 @@ from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
 
-from stackctl.capabilities import ORDER, name_of, resolve_host
+from stackctl.capabilities import ORDER, name_of, resolve_host, standing
 from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.compose import service_yaml
 from stackctl.core.connection import Connection
@@ -31,7 +31,7 @@ def job(fleet: Fleet, project: Project, host: str) -> Job:
         Part(name, spec, tuple(artifact(item, environment) for item in by_name[name].templates(spec)))
         for name, spec in resolve_host(fleet, host).parts
     )
-    return Job(host, connection(fleet, project, host), parts)
+    return Job(host, connection(fleet, project, host), parts, standing(fleet, host))
 
 
 def artifact(template: FileTemplate, environment: Environment) -> Artifact:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from stackctl.capabilities import docker, gateway, serving, system
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
+from stackctl.core.job import Standing
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load_with_warnings
 from stackctl.schema.problem import Problem
@@ -58,6 +59,19 @@ def resolve_host(fleet: Fleet, host: str) -> HostSpec:
     """Every capability's answer for one host, those that are not for it left out."""
     answers = ((name_of(capability), capability.resolve(fleet, host)) for capability in ORDER)
     return HostSpec(host, tuple((name, spec) for name, spec in answers if spec is not None))
+
+
+def standing(fleet: Fleet, host: str) -> Standing:
+    """Gateways come after the models they send requests to; a host with both roles waits for none."""
+    roles = fleet.hosts[host].roles
+    models = frozenset(fleet.with_role("models"))
+    carriers = {
+        model: len({placement.host for placement in fleet.placements[model]}) for model, _ in fleet.on(host)
+    }
+    return Standing(
+        models if "gateway" in roles and host not in models else frozenset(),
+        {model: count for model, count in carriers.items() if count > 1},
+    )
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:

@@ -36,7 +36,7 @@ class Progress:
         if self.quiet:
             return
         if not self.console.is_terminal:
-            if event.kind in {"started", "failed", "verifying"}:
+            if event.kind in {"started", "failed", "reconnecting", "rebooting", "verifying"}:
                 print(line(event, self.width), file=sys.stderr, flush=True)
             return
         if self.live is None:

@@ -12,6 +12,7 @@ from stackctl.capabilities import load_fleet
 from stackctl.cli.progress import Progress
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
+from stackctl.engine.actor import actor
 from stackctl.engine.hostkeys import NewKey, trust
 from stackctl.engine.run import Run
 from stackctl.render import jobs
@@ -26,7 +27,7 @@ def reached(
     fleet = load_fleet(project.root, environment)
     chosen = limited(jobs(fleet, project), limit, environment)
     progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
-    with Run(environment, chosen, project.deploy, progress) as run:
+    with Run(environment, chosen, project.deploy, progress, actor(project.root)) as run:
         try:
             _connect(run, progress, accept=accept)
             yield run, progress

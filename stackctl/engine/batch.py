@@ -7,8 +7,12 @@ from dataclasses import dataclass
 TIMED_OUT = 124
 """Exit status of coreutils' `timeout` when it had to end the command."""
 
+LEFT_OUT = 121
+"""Exit status of a command that was left out because an earlier one of its batch failed."""
+
 HEAD = (
     "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root\n"
+    "export STACKCTL_STATE=/var/lib/stackctl STACKCTL_RUN=/run/stackctl\n"
     "umask 022; cd /\n"
 )
 """Sent once at the start of a shell, so that nothing of the login's own environment matters."""
@@ -16,10 +20,17 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Command:
-    """A shell script and how many seconds it may take. It travels on standard input, never as an argument."""
+    """A shell script and how many seconds it may take. It travels on standard input, never as an argument.
+
+    A command finds the status of the first that failed before it in its batch, or 0, as `$STACKCTL_FAILED`.
+    """
 
     script: str
     seconds: int
+    after_success: bool = False
+    """Left out where an earlier command of the batch has failed."""
+    own_shell: bool = False
+    """Runs in the session's shell itself, so that files it opens stay open; it must neither exit nor read."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,30 @@ def framed(commands: Sequence[Command], mark: str) -> bytes:
     The command is read from descriptor 3, so that it neither shows in the process list nor shares
     standard input with the script around it.
     """
-    parts = []
+    parts = ["export STACKCTL_FAILED=0\n"]
     for command in commands:
-        script = command.script if command.script.endswith("\n") else command.script + "\n"
+        run = _own_shell(command) if command.own_shell else _child(command, mark)
+        if command.after_success:
+            run = f'if [ "$STACKCTL_FAILED" = 0 ]; then\n{run}else r={LEFT_OUT}; fi\n'
         parts.append(
-            f"timeout -k 5 {command.seconds} sh /dev/fd/3 3<<'{mark}' </dev/null\n{script}{mark}\n"
-            f"r=$?; printf '\\n%s %s\\n' {mark} $r; printf '\\n%s\\n' {mark} >&2\n"
+            f'{run}[ "$r" = 0 ] || [ "$STACKCTL_FAILED" != 0 ] || STACKCTL_FAILED=$r\n'
+            f"printf '\\n%s %s\\n' {mark} $r; printf '\\n%s\\n' {mark} >&2\n"
         )
     return "".join(parts).encode()
+
+
+def _child(command: Command, mark: str) -> str:
+    # Descriptor 9 is the host's lock: a daemon that a step leaves behind must not keep it.
+    limited = f"timeout -k 5 {command.seconds} sh /dev/fd/3 3<<'{mark}' </dev/null 9>&-"
+    return f"{limited}\n{_whole_lines(command)}{mark}\nr=$?\n"
+
+
+def _own_shell(command: Command) -> str:
+    return f"{_whole_lines(command)}r=$?\n"
+
+
+def _whole_lines(command: Command) -> str:
+    return command.script if command.script.endswith("\n") else f"{command.script}\n"
 
 
 def complete(stdout: bytes | bytearray, stderr: bytes | bytearray, mark: str, count: int) -> bool:

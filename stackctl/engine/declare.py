@@ -1,9 +1,9 @@
 """Call a host's deploys, so that their operations register; nothing runs."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -15,6 +15,7 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.connector import Known, UnansweredError
 from stackctl.ops.step import NotSettledError
+from stackctl.ops.trace import hangs_on
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,17 @@ class Operation:
 class Declared:
     """A host with its operations in order."""
 
-    host: str
+    job: Job
     state: Any
     target: Any
     operations: tuple[Operation, ...]
+    deploys: Mapping[str, Path]
+    """The file of each capability's deploy."""
+
+    @property
+    def host(self) -> str:
+        """Its name in the inventory."""
+        return self.job.host
 
     @property
     def connector(self) -> Known:
@@ -68,17 +76,18 @@ def declare(job: Job, find_deploy: Callable[[str], Path], connector: type[Any] =
     # One State for each host: pyinfra knows an operation by its place in the order alone.
     state = State(inventory, Config(), check_for_changes=False)
     target.connected = True
-    declared = Declared(job.host, state, target, ())
+    deploys = {part.capability: find_deploy(part.capability) for part in job.parts}
+    declared = Declared(job, state, target, (), deploys)
     operations: list[Operation] = []
     with declared.context():
         for part in job.parts:
-            deploy = _deploy(find_deploy(part.capability), part.capability)
+            deploy = _deploy(deploys[part.capability], part.capability)
             start = len(target.op_hash_order)
             _call(job.host, part.capability, deploy, part.spec, part.files)
             operations += [
                 _operation(state, target, part.capability, key) for key in target.op_hash_order[start:]
             ]
-    return Declared(job.host, state, target, tuple(operations))
+    return replace(declared, operations=tuple(operations))
 
 
 def _call(host: str, capability: str, deploy: Callable[..., Any], spec: Any, files: Any) -> None:
@@ -97,14 +106,22 @@ def _call(host: str, capability: str, deploy: Callable[..., Any], spec: Any, fil
 
 def _operation(state: Any, target: Any, capability: str, key: str) -> Operation:
     data = state.get_op_data_for_host(target, key)
-    name = next(iter(state.op_meta[key].names))
-    return Operation(
-        capability,
-        name.removeprefix(f"{capability} | "),
-        data.command_generator,
-        data.operation_meta,
-        data.global_arguments,
-    )
+    name = next(iter(state.op_meta[key].names)).removeprefix(f"{capability} | ")
+    _tell_when_asked(data.operation_meta, name)
+    return Operation(capability, name, data.command_generator, data.operation_meta, data.global_arguments)
+
+
+def _tell_when_asked(meta: Any, name: str) -> None:
+    """Have `did_change` note who asked, so that a plan can say what hangs on what."""
+    asked = meta.did_change
+
+    def did_change() -> bool:
+        changed = bool(asked())
+        if changed:
+            hangs_on(name)
+        return changed
+
+    meta.did_change = did_change
 
 
 _modules: dict[Path, ModuleType] = {}

@@ -10,7 +10,7 @@ from stackctl.core.finding import Finding
 from stackctl.engine.declare import Declared
 from stackctl.engine.evaluate import Evaluation
 from stackctl.ops import secret
-from stackctl.ops.step import Step, WriteFiles
+from stackctl.ops.step import Reboot, Step, WriteFiles
 from stackctl.plan.change import Action, Change, FileChange, HostPlan
 
 _REASON_CHARACTERS = 60
@@ -26,7 +26,7 @@ def host_plan(declared: Declared, evaluations: Sequence[Evaluation], round_trips
     for evaluation in evaluations:
         if not evaluation.problems:
             if evaluation.commands:
-                changes.append(change(evaluation))
+                changes.append(change(evaluation, changes[-1] if changes else None))
         elif evaluation.may_pass and changes:
             changes.append(_unknown(evaluation, changes[-1]))
         else:
@@ -34,13 +34,14 @@ def host_plan(declared: Declared, evaluations: Sequence[Evaluation], round_trips
     return HostPlan(declared.host, tuple(changes), tuple(findings), round_trips)
 
 
-def change(evaluation: Evaluation) -> Change:
-    """One operation with its files, commands and reasons."""
+def change(evaluation: Evaluation, earlier: Change | None = None) -> Change:
+    """One operation with its files, commands and reasons; `earlier` is the change before it, if any."""
     operation = evaluation.operation
     files: list[FileChange] = []
     reasons: list[str] = []
     shown: list[str] = []
     actions: list[Action] = []
+    guards = [command.guard.name for command in evaluation.commands if getattr(command, "guard", None)]
     for command in evaluation.commands:
         if isinstance(command, WriteFiles):
             files += command.changes
@@ -49,6 +50,9 @@ def change(evaluation: Evaluation) -> Change:
             reasons.append(command.reason)
             shown.append(secret.mask(str(command)))
             actions.append(command.action)
+        elif isinstance(command, Reboot):
+            reasons.append(f"reboot, {command.reason}")
+            actions.append("run")
         else:
             text = secret.mask(_text(command))
             reasons.append(f"run `{shorten(text, _REASON_CHARACTERS, placeholder=' …')}`")
@@ -63,7 +67,17 @@ def change(evaluation: Evaluation) -> Change:
         "; ".join(reasons),
         tuple(files),
         tuple(shown),
+        _after(evaluation, earlier),
+        guards[0] if guards else None,
     )
+
+
+def _after(evaluation: Evaluation, earlier: Change | None) -> tuple[str, ...]:
+    """What it hangs on: the changes it was asked about, or the one before it where the host cannot say yet."""
+    unknown = any(isinstance(command, Step) and not command.known for command in evaluation.commands)
+    if unknown and earlier is not None and earlier.operation not in evaluation.after:
+        return (*evaluation.after, earlier.operation)
+    return evaluation.after
 
 
 def _unknown(evaluation: Evaluation, earlier: Change) -> Change:

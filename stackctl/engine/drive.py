@@ -2,50 +2,116 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from stackctl.engine.batch import Answer, Command
+from stackctl.engine.batch import Answer
 from stackctl.engine.session import Session
+from stackctl.engine.work import DeadlineError, NotBackError, Reconnect, Request, Work
 
 T = TypeVar("T")
-Work = Generator[Sequence[Command], Sequence[Answer], T]
-"""A host's course of action: yields batches for its session, is sent their answers, returns its result."""
 
 Arrival = Sequence[Answer] | Exception | None
 """What resumes a host's work: answers, what went wrong instead, or None to begin."""
 
+Sessions = MutableMapping[str, Session]
+Renew = Callable[[str], Session]
+"""Makes a fresh session for a host, not opened yet."""
+
 _MOST_THREADS = 128
 
 
-def drive(work: Mapping[str, Work[T]], sessions: Mapping[str, Session]) -> dict[str, T | Exception]:
+def drive(
+    work: Mapping[str, Work[T]], sessions: Sessions, renew: Renew, deadline: float | None = None
+) -> dict[str, T | Exception]:
     """Advance every host's work as its answers arrive; what goes wrong on one host stays with it.
 
-    The generators run in the calling thread, one at a time, since pyinfra's context is process-wide.
+    The generators run in the calling thread, one at a time, since pyinfra's context is process-wide. A host
+    that is not done after `deadline` seconds is given up: DeadlineError is thrown into its work.
     """
-    finished: dict[str, T | Exception] = {}
-    arrived: queue.SimpleQueue[tuple[str, Arrival]] = queue.SimpleQueue()
-    threads = _Threads(len(work))
+    return _Drive(work, sessions, renew, deadline).run()
 
-    def advance(host: str, arrival: Arrival) -> None:
+
+class _Drive(Generic[T]):
+    """The hosts of one call, and what they wait for."""
+
+    def __init__(
+        self, work: Mapping[str, Work[T]], sessions: Sessions, renew: Renew, deadline: float | None
+    ) -> None:
+        self.work = work
+        self.sessions = sessions
+        self.renew = renew
+        self.limit = deadline
+        self.end = None if deadline is None else time.monotonic() + deadline
+        self.finished: dict[str, T | Exception] = {}
+        self.arrived: queue.SimpleQueue[tuple[str, Arrival]] = queue.SimpleQueue()
+        self.threads = _Threads(len(work))
+
+    def run(self) -> dict[str, T | Exception]:
         try:
-            batch = _resume(work[host], arrival)
-        except StopIteration as stop:
-            finished[host] = stop.value
-        except Exception as error:  # noqa: BLE001 - the other hosts go on
-            finished[host] = error
-        else:
-            threads.start(partial(_exchange, host, sessions[host], batch, arrived))
+            for host in self.work:
+                self._advance(host, None)
+            while len(self.finished) < len(self.work):
+                try:
+                    host, arrival = self.arrived.get(timeout=self._left())
+                except queue.Empty:
+                    self._give_up()
+                else:
+                    if host not in self.finished:  # else it was given up, and its thread comes late
+                        self._advance(host, arrival)
+        finally:
+            self.threads.dismiss()
+        return self.finished
 
-    try:
-        for host in work:
-            advance(host, None)
-        while len(finished) < len(work):
-            advance(*arrived.get())
-    finally:
-        threads.dismiss()
-    return finished
+    def _left(self) -> float | None:
+        return None if self.end is None else max(0.0, self.end - time.monotonic())
+
+    def _give_up(self) -> None:
+        for host in self.work.keys() - self.finished.keys():
+            self.sessions[host].close()
+            self._advance(host, DeadlineError(f"not done after {self.limit:.0f} s"))
+            # Whatever else its work asks for now, it gets no answer.
+            self.finished.setdefault(host, DeadlineError(f"not done after {self.limit:.0f} s"))
+
+    def _advance(self, host: str, arrival: Arrival) -> None:
+        try:
+            request = _resume(self.work[host], arrival)
+        except StopIteration as stop:
+            self.finished[host] = stop.value
+        except Exception as error:  # noqa: BLE001 - the other hosts go on
+            self.finished[host] = error
+        else:
+            self.threads.start(partial(self._serve, host, request))
+
+    def _serve(self, host: str, request: Request) -> None:
+        try:
+            if isinstance(request, Reconnect):
+                self._reconnect(host, request)
+                self.arrived.put((host, ()))
+            else:
+                self.arrived.put((host, self.sessions[host].run(request)))
+        except Exception as error:  # noqa: BLE001 - handed to the host's own work
+            self.arrived.put((host, error))
+
+    def _reconnect(self, host: str, request: Reconnect) -> None:
+        time.sleep(request.settle)
+        end = time.monotonic() + request.within
+        while True:
+            fresh = self.renew(host)
+            try:
+                fresh.open()
+            except Exception as error:  # any reason not to be let in is one to try again
+                fresh.close()
+                if time.monotonic() > end:
+                    raise NotBackError(str(error)) from error
+                time.sleep(1)
+            else:
+                old, self.sessions[host] = self.sessions[host], fresh
+                fresh.round_trips += old.round_trips
+                old.close()
+                return
 
 
 class _Threads:
@@ -74,19 +140,10 @@ class _Threads:
             task()
 
 
-def _resume(work: Work[T], arrival: Arrival) -> Sequence[Command]:
+def _resume(work: Work[T], arrival: Arrival) -> Request:
     if isinstance(arrival, Exception):
         return work.throw(arrival)
     return next(work) if arrival is None else work.send(arrival)
-
-
-def _exchange(
-    host: str, session: Session, batch: Sequence[Command], arrived: "queue.SimpleQueue[tuple[str, Arrival]]"
-) -> None:
-    try:
-        arrived.put((host, session.run(batch)))
-    except Exception as error:  # noqa: BLE001 - handed to the host's own work
-        arrived.put((host, error))
 
 
 def open_all(sessions: Mapping[str, Session]) -> dict[str, Exception]:

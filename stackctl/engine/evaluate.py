@@ -1,8 +1,8 @@
 """Run the generators of a host's operations against what is known, until all of it is."""
 
 import logging
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyinfra.connectors.util import CommandOutput
@@ -13,6 +13,7 @@ from stackctl.engine.connector import FactFailedError, UnansweredError
 from stackctl.engine.declare import Declared, Operation
 from stackctl.ops import secret
 from stackctl.ops.step import NotSettledError
+from stackctl.ops.trace import tracing
 
 log = logging.getLogger("stackctl")
 
@@ -32,6 +33,10 @@ class Evaluation:
     problems: tuple[Finding, ...] = ()
     may_pass: bool = False
     """The problems came from the host's present state: an earlier operation that changes it may cure it."""
+    after: tuple[str, ...] = ()
+    """Names of earlier operations whose changes it was asked about, and which do change something."""
+    seen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """State of the things it keeps, as `ops.trace.saw` notes it."""
 
     @property
     def changing(self) -> bool:
@@ -76,10 +81,8 @@ def _attempt(host: str, operation: Operation) -> Evaluation | None:
     where = f"{host} · {operation.capability} · {operation.name}"
     may_pass = True
     try:
-        if not _wanted(operation):
-            settle(operation, ())
-            return Evaluation(operation)
-        commands = tuple(operation.commands())
+        with tracing() as trace:
+            commands = tuple(operation.commands()) if _wanted(operation) else ()
     except (UnansweredError, NotSettledError):
         return None
     except FactFailedError as error:
@@ -94,7 +97,7 @@ def _attempt(host: str, operation: Operation) -> Evaluation | None:
         ]
     else:
         settle(operation, commands)
-        return Evaluation(operation, commands)
+        return Evaluation(operation, commands, after=tuple(trace.after), seen=trace.seen)
     settle(operation, problems if may_pass else ())
     return Evaluation(operation, problems=tuple(problems), may_pass=may_pass)
 
@@ -103,14 +106,17 @@ def _wanted(operation: Operation) -> bool:
     """Evaluate `_if`, which pyinfra itself leaves for the execution."""
     conditions = operation.arguments.get("_if") or []
     listed = conditions if isinstance(conditions, list) else [conditions]
-    for condition in listed:
-        meta = getattr(condition, "__self__", None)
-        if meta is not None and not meta.is_complete():
-            raise NotSettledError
+    metas = [getattr(condition, "__self__", None) for condition in listed]
+    if any(meta is not None and not meta.is_complete() for meta in metas):
+        raise NotSettledError
     try:
-        return all(condition() for condition in listed)
+        wanted = all(condition() for condition in listed)
     except RuntimeError as error:  # a function that asks an operation which has not been evaluated yet
         raise NotSettledError from error
+    for meta in metas:  # a method taken while the deploy was read asks in silence
+        if meta is not None:
+            meta.did_change()
+    return wanted
 
 
 def _fact_problem(where: str, answer: Answer) -> Finding:

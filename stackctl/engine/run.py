@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,18 +12,23 @@ from typing import Self
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
-from stackctl.engine.channel import LostError
+from stackctl.engine import lock, record
+from stackctl.engine.actor import Actor
+from stackctl.engine.course import Reading, applied, fingerprints, read
 from stackctl.engine.declare import Declared, declare
-from stackctl.engine.describe import host_plan
-from stackctl.engine.drive import Work, drive, open_all
-from stackctl.engine.evaluate import Evaluation, evaluate
-from stackctl.engine.execute import Progress, execute
+from stackctl.engine.describe import change
+from stackctl.engine.drive import drive, open_all
+from stackctl.engine.execute import Progress, Terms
 from stackctl.engine.hostkeys import NewKey, UnknownKeyError
 from stackctl.engine.session import Session, SshSession
+from stackctl.engine.trouble import distrusted, findings_of, interruption
+from stackctl.engine.work import Work
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
+from stackctl.plan.drift import Drift, HostDrift, Seen, drift
 from stackctl.plan.event import Event, Listen
+from stackctl.plan.receipt import Visit, visits
+from stackctl.plan.rollout import Rollout, batches, waves
 
-log = logging.getLogger("stackctl")
 # At its level of debugging pyinfra logs the arguments of facts, and a file's text with its secrets is one.
 logging.getLogger("pyinfra").setLevel(logging.INFO)
 
@@ -34,11 +41,14 @@ class Run:
     jobs: Sequence[Job]
     find_deploy: Callable[[str], Path]
     listen: Listen
+    actor: Actor
     new_session: Callable[[Connection], Session] = SshSession
     sessions: dict[str, Session] = field(default_factory=dict)
     declared: dict[str, Declared] = field(default_factory=dict)
     broken: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     """Hosts that cannot be worked on, and why."""
+    readings: dict[str, Reading] = field(default_factory=dict)
+    """Hosts as the last plan found them."""
     progress: dict[str, Progress] = field(default_factory=dict)
     outcomes: dict[str, HostOutcome] = field(default_factory=dict)
     """Hosts whose apply has come to its end."""
@@ -74,150 +84,140 @@ class Run:
             elif isinstance(error, UnknownKeyError):
                 unknown.append(error.new)
             else:
-                self._break(host, error)
+                self.broken[host] = findings_of(host, error)
         return tuple(sorted(unknown))
 
     def refuse(self, keys: Sequence[NewKey]) -> None:
         """Give up the hosts whose keys the operator did not vouch for."""
-        for key in keys:
-            finding = Finding(
-                key.host,
-                f"the host key of {key.name} is not known: {key.kind} {key.fingerprint}",
-                "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_*.pub` on the host, then run with"
-                " `--accept-new-host-keys` or pin it under `host_keys`",
-            )
-            self.broken[key.host] = (finding,)
+        self.broken |= {key.host: (distrusted(key),) for key in keys}
 
-    def plan(self) -> Plan:
-        """What an apply would do on every host, hosts in name order."""
-        work = {host: self._planning(self.declared[host]) for host in self.sessions}
-        plans: dict[str, HostPlan] = {
-            host: HostPlan(host, findings=findings) for host, findings in self.broken.items()
-        }
-        for host, result in drive(work, self.sessions).items():
+    def plan(self, deadline: float | None = None) -> Plan:
+        """What an apply would do on every host, hosts in name order; each may take `deadline` seconds."""
+        work = {host: read(self.declared[host], session) for host, session in self.sessions.items()}
+        for host, result in drive(work, self.sessions, self._renewed, deadline).items():
             if isinstance(result, Exception):
-                self._break(host, result)
-                plans[host] = HostPlan(host, findings=self.broken[host])
+                self.broken[host] = findings_of(host, result)
             else:
-                plans[host] = result
+                self.readings[host] = result
             self.listen(Event(host, "planned"))
+        broken = {host: HostPlan(host, findings=findings) for host, findings in self.broken.items()}
+        plans = {**{host: reading.plan for host, reading in self.readings.items()}, **broken}
         return Plan(self.environment, tuple(plans[host] for host in sorted(plans)))
 
-    def apply(self, confirmed: Plan) -> Outcome:
-        """Carry out the plan that was confirmed, and prove that nothing is left.
+    def apply(
+        self,
+        confirmed: Plan,
+        rollout: Rollout | None = None,
+        *,
+        allow_reboot: bool = False,
+        break_lock: bool = False,
+    ) -> Outcome:
+        """Carry out the plan that was confirmed, wave by wave, and prove that nothing is left.
 
-        A host whose changes are no longer those confirmed is refused; a host that fails stops there, and the
-        others go on.
+        A host whose changes are no longer those confirmed is refused; a host that fails stops there. Once more
+        than `rollout.max_failures` hosts have failed, those that run come to their end and no more are begun.
         """
+        how = rollout or Rollout()
+        now = partial(lock.take, self.actor, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        taking = partial(now, break_it=break_lock)
+        terms = Terms(self.actor, self.listen, taking, allow_reboot=allow_reboot)
         plans = {plan.host: plan for plan in confirmed.hosts}
-        self.outcomes = outcomes = {
-            host: HostOutcome(host, findings=plan.findings)
-            for host, plan in plans.items()
-            if not plan.changes or plan.findings
+        self.outcomes = {
+            host: HostOutcome(host, findings=plan.findings) for host, plan in plans.items() if plan.findings
         }
-        work: dict[str, Work[HostOutcome]] = {}
-        for host, plan in plans.items():
-            if host not in outcomes:
-                self.progress[host] = Progress([])
-                work[host] = self._applied(self.declared[host], plan)
-        drive(work, self.sessions)
-        return Outcome(self.environment, tuple(outcomes[host] for host in sorted(outcomes)))
+        for batch in self._batches(plans, how):
+            failed = sum(
+                outcome.failed for host, outcome in self.outcomes.items() if not plans[host].findings
+            )
+            if failed > how.max_failures:
+                self.outcomes |= {host: HostOutcome(host, reached=False) for host in batch}
+                continue
+            self.progress |= {host: Progress() for host in batch}
+            work = {host: self._applied(plans[host], terms) for host in batch}
+            drive(work, self.sessions, self._renewed, how.deadline)
+        return self._outcome()
+
+    def _batches(self, plans: dict[str, HostPlan], how: Rollout) -> Sequence[tuple[str, ...]]:
+        """Hosts with something to do in their waves, last those whose record alone is not up to date."""
+        stale = [host for host, plan in plans.items() if not plan.changes and not plan.findings]
+        changing = {job.host: job.standing for job in self.jobs if plans[job.host].changes}
+        changing = {host: standing for host, standing in changing.items() if not plans[host].findings}
+        new = [host for host in changing if self.readings[host].receipt is None]
+        self.outcomes |= {host: HostOutcome(host) for host in stale if self._recorded(host)}
+        unrecorded = tuple(host for host in sorted(stale) if host not in self.outcomes)
+        found = [batch for wave in waves(changing, new) for batch in batches(wave, how.batch)]
+        return [*found, unrecorded] if unrecorded else found
+
+    def _recorded(self, host: str) -> bool:
+        """Whether a host's receipt says what it is and what is wanted of it."""
+        reading = self.readings[host]
+        if reading.receipt is None:
+            return False
+        return (reading.receipt.things, reading.receipt.wanted) == (
+            reading.things,
+            fingerprints(self.declared[host]),
+        )
 
     def interrupted(self) -> Outcome:
         """What had been done on each host when the operator stopped the run."""
-        return Outcome(
-            self.environment,
-            tuple(
-                self.outcomes.get(host) or self._stopped(host, self._interruption(host))
-                for host in sorted(self.progress)
-            ),
+        for host, progress in self.progress.items():
+            stopped = HostOutcome(host, tuple(progress.done), (interruption(host, progress.current),))
+            self.outcomes.setdefault(host, stopped)
+        return self._outcome()
+
+    def drift(self) -> Drift:
+        """What changed on every host since its last apply."""
+        self.plan()
+        found = [self._drift(host, reading) for host, reading in self.readings.items()]
+        found += [HostDrift(host, findings=findings) for host, findings in self.broken.items()]
+        return Drift(self.environment, tuple(sorted(found, key=lambda each: each.host)))
+
+    def history(self) -> tuple[dict[str, tuple[Visit, ...]], tuple[Finding, ...]]:
+        """The runs that each host has a record of, oldest first, and why there is none of the others."""
+        work = {host: _history() for host in self.sessions}
+        told: dict[str, tuple[Visit, ...]] = {}
+        for host, result in drive(work, self.sessions, self._renewed).items():
+            if isinstance(result, Exception):
+                self.broken[host] = findings_of(host, result)
+            else:
+                told[host] = result
+        return told, tuple(finding for host in sorted(self.broken) for finding in self.broken[host])
+
+    def _drift(self, host: str, reading: Reading) -> HostDrift:
+        if reading.plan.findings:
+            return HostDrift(host, reading.receipt, findings=reading.plan.findings)
+        seen = tuple(
+            Seen(item.operation.capability, item.seen, change(item) if item.changing else None)
+            for item in reading.evaluations
         )
+        return drift(host, reading.receipt, seen, fingerprints(self.declared[host]))
 
-    def _planning(self, declared: Declared) -> Work[HostPlan]:
-        evaluations: list[Evaluation] = []
-        session = self.sessions[declared.host]
-        before = session.round_trips
-        yield from evaluate(declared, declared.operations, evaluations)
-        return host_plan(declared, evaluations, session.round_trips - before)
+    def _outcome(self) -> Outcome:
+        return Outcome(self.environment, tuple(self.outcomes[host] for host in sorted(self.outcomes)))
 
-    def _applied(self, declared: Declared, confirmed: HostPlan) -> Work[HostOutcome]:
+    def _applied(self, confirmed: HostPlan, terms: Terms) -> Work[HostOutcome]:
         """The whole course of one host, its outcome noted at once: the run may be stopped before the others'."""
-        host = declared.host
+        host = confirmed.host
+        progress = self.progress[host]
         try:
-            outcome = yield from self._applying(declared, confirmed)
+            outcome = yield from applied(self.declared[host], confirmed, progress, terms, self.environment)
         except Exception as error:  # noqa: BLE001 - the other hosts go on
-            self._break(host, error)
-            outcome = self._stopped(host, *self.broken[host])
+            self.broken[host] = findings_of(host, error, progress.current)
+            outcome = HostOutcome(host, tuple(progress.done), self.broken[host])
         self.outcomes[host] = outcome
         self.listen(Event(host, "finished"))
         return outcome
 
-    def _applying(self, declared: Declared, confirmed: HostPlan) -> Work[HostOutcome]:
-        host = declared.host
-        progress = self.progress[host]
-        declared.connector.forget()
-        evaluations: list[Evaluation] = []
-        yield from evaluate(declared, declared.operations, evaluations)
-        now = host_plan(declared, evaluations, 0)
-        if now != confirmed:
-            return self._stopped(host, _differs(confirmed, now))
-        findings = yield from execute(declared, evaluations, progress, self.listen)
-        if findings:
-            return self._stopped(host, *findings)
-        self.listen(Event(host, "verifying"))
-        declared.connector.forget()
-        second: list[Evaluation] = []
-        yield from evaluate(declared, declared.operations, second)
-        left = host_plan(declared, second, 0)
-        return HostOutcome(host, tuple(progress.done), left.findings, left.changes)
-
-    def _stopped(self, host: str, *findings: Finding) -> HostOutcome:
-        return HostOutcome(host, tuple(self.progress[host].done), findings)
-
-    def _interruption(self, host: str) -> Finding:
-        current = self.progress[host].current
-        where = f"{host} · {current}" if current else host
-        what = "interrupted" if current is None else "interrupted; the step ends by itself on the host"
-        return Finding(where, what, "apply again: it takes up where this stopped")
+    def _renewed(self, host: str) -> Session:
+        return self.new_session(self.declared[host].job.connection)
 
     def _declare(self, job: Job) -> None:
         try:
             self.declared[job.host] = declare(job, self.find_deploy)
         except FindingsError as error:
-            self._break(job.host, error)
-
-    def _break(self, host: str, error: Exception) -> None:
-        """Note why a host cannot be worked on any more."""
-        log.debug("%s", host, exc_info=error)
-        current = self.progress[host].current if host in self.progress else None
-        where = f"{host} · {current}" if current else host
-        if isinstance(error, FindingsError):
-            self.broken[host] = tuple(
-                item if item.where.startswith(host) else replace(item, where=f"{host} · {item.where}")
-                for item in error.findings
-            )
-            return
-        if isinstance(error, LostError):
-            what = f"{error}; what the step did is not known" if current else str(error)
-            hint = "check the host and its network, then apply again: it takes up where this stopped"
-        else:
-            what = f"a fault of stackctl's own: {type(error).__name__}: {error}"
-            hint = "run again with `--debug` and report what it shows"
-        self.broken[host] = (Finding(where, what, hint),)
+            self.broken[job.host] = findings_of(job.host, error)
 
 
-def _differs(confirmed: HostPlan, now: HostPlan) -> Finding:
-    before, after = set(confirmed.changes), set(now.changes)
-    lines = [
-        f"no longer: {item.capability} · {item.operation} ({item.reason})"
-        for item in confirmed.changes
-        if item not in after
-    ]
-    lines += [
-        f"new: {item.capability} · {item.operation} ({item.reason})"
-        for item in now.changes
-        if item not in before
-    ]
-    lines += [f"new: {finding.what}" for finding in now.findings]
-    what = "the host changed after the plan was shown; nothing was done"
-    return Finding(confirmed.host, what, "run again and read the new plan", tuple(lines))
+def _history() -> Work[tuple[Visit, ...]]:
+    (answer,) = yield (record.READ_AUDIT,)
+    return visits(answer.stdout.splitlines())

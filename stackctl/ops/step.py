@@ -63,9 +63,11 @@ class Step(StringCommand):
 class Reboot(PyinfraCommand):
     """Restart the machine, wait for it, and go on; the engine does it, and only where the operator allows it."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, marker: str) -> None:
         super().__init__()
         self.reason = reason
+        self.marker = marker
+        """Name of the file below `/run/stackctl/reboot/` that keeps an owed reboot in mind until it happens."""
 
     def execute(self, state: Any, host: Any, connector_arguments: Any) -> bool:  # noqa: ARG002
         """Under plain pyinfra, as its `@fake` connector is, it is a command like others."""

@@ -78,6 +78,13 @@ class HostOutcome:
     findings: tuple[Finding, ...] = ()
     left: tuple[Change, ...] = ()
     """What a second evaluation still wanted to change: empty, or the host did not converge."""
+    reached: bool = True
+    """False where the rollout stopped before it came to this host."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has a finding or did not converge."""
+        return bool(self.findings or self.left)
 
 
 @dataclass(frozen=True)
@@ -89,5 +96,5 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether any host has a finding or did not converge."""
-        return any(host.findings or host.left for host in self.hosts)
+        """Whether any host failed or was not reached."""
+        return any(host.failed or not host.reached for host in self.hosts)

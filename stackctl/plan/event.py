@@ -4,13 +4,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+EventKind = Literal[
+    "connected",
+    "planned",
+    "started",
+    "done",
+    "failed",
+    "reconnecting",
+    "rebooting",
+    "verifying",
+    "finished",
+]
+
 
 @dataclass(frozen=True)
 class Event:
     """Something happened on a host; for progress, and for whoever keeps a record."""
 
     host: str
-    kind: Literal["connected", "planned", "started", "done", "failed", "verifying", "finished"]
+    kind: EventKind
     text: str = ""
 
 

@@ -8,6 +8,8 @@ _WORDS = {
     "started": "{text} …",
     "done": "{text}: done",
     "failed": "{text}: failed",
+    "reconnecting": "checking that a fresh connection finds its way in",
+    "rebooting": "rebooting, {text} …",
     "verifying": "checking that nothing is left",
     "finished": "finished",
 }

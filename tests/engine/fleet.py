@@ -8,11 +8,13 @@ from typing import Any
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
+from stackctl.engine.actor import Actor
 from stackctl.engine.run import Run
 from stackctl.engine.session import Session
 from stackctl.plan.event import Event
 from tests.engine.local import LocalSession
 
+ALICE = Actor("alice", "laptop", "0123456789ab", "run-1", "0.1.0")
 IMPORTS = """
 from pyinfra.api import deploy
 from pyinfra.operations import server
@@ -38,6 +40,6 @@ def one_host(
     path.write_text(IMPORTS + textwrap.indent(textwrap.dedent(body), "    "))
     job = Job(host, Connection(host, "192.0.2.1"), (Part("demo", spec, artifacts),))
     listen = events.append if events is not None else (lambda _: None)
-    run = Run("test", [job], lambda _: path, listen, new_session=session)
+    run = Run("test", [job], lambda _: path, listen, ALICE, new_session=session)
     run.connect()
     return run

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.engine.batch import Answer, Command
 from stackctl.engine.channel import LostError
-from stackctl.engine.drive import Work, drive, open_all
+from stackctl.engine.drive import drive, open_all
+from stackctl.engine.session import Session
+from stackctl.engine.work import DeadlineError, NotBackError, Reconnect, Work
 
 
 class Slow:
@@ -36,6 +38,11 @@ class Slow:
         """Nothing to leave."""
 
 
+def never(host: str) -> Session:
+    """Nobody asks for a fresh session here."""
+    raise AssertionError(host)
+
+
 def asking(*scripts: str) -> Work[list[str]]:
     """One exchange for each script; returns what was answered."""
     said = []
@@ -49,24 +56,25 @@ def test_twenty_hosts_take_as_long_as_one() -> None:
     names = [f"gpu{number}" for number in range(20)]
     began = time.monotonic()
 
-    results = drive({name: asking("a", "b", "c") for name in names}, {name: Slow(0.1) for name in names})
+    work = {name: asking("a", "b", "c") for name in names}
+    results = drive(work, {name: Slow(0.1) for name in names}, never)
 
     assert results == {name: ["a", "b", "c"] for name in names}
     assert time.monotonic() - began < 20 * 0.3 / 3
 
 
 def test_a_host_that_breaks_leaves_the_others_their_results() -> None:
-    sessions = {"gpu1": Slow(fails=True), "gpu2": Slow()}
+    sessions: dict[str, Session] = {"gpu1": Slow(fails=True), "gpu2": Slow()}
 
-    results = drive({name: asking("a", "b") for name in sessions}, sessions)
+    results = drive({name: asking("a", "b") for name in sessions}, sessions, never)
 
     assert isinstance(results["gpu1"], LostError)
     assert results["gpu2"] == ["a", "b"]
 
 
 def test_work_that_never_asks_anything_is_done_at_once() -> None:
-    assert drive({"gpu1": asking()}, {"gpu1": Slow()}) == {"gpu1": []}
-    assert drive({}, {}) == {}
+    assert drive({"gpu1": asking()}, {"gpu1": Slow()}, never) == {"gpu1": []}
+    assert drive({}, {}, never) == {}
 
 
 def test_hosts_are_connected_side_by_side_and_refusals_are_kept_by_host() -> None:
@@ -97,3 +105,46 @@ except KeyboardInterrupt:
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+def test_a_host_that_hangs_is_given_up_at_the_deadline_and_the_others_are_not() -> None:
+    sessions: dict[str, Session] = {"gpu1": Slow(30), "gpu2": Slow()}
+    began = time.monotonic()
+
+    results = drive({name: asking("a") for name in sessions}, sessions, never, deadline=0.5)
+
+    assert time.monotonic() - began < 10
+    assert isinstance(results["gpu1"], DeadlineError)
+    assert results["gpu2"] == ["a"]
+
+
+def test_a_reconnected_host_answers_on_the_new_session_and_keeps_its_count() -> None:
+    old, new = Slow(), Slow()
+    sessions: dict[str, Session] = {"gpu1": old}
+
+    def work() -> Work[None]:
+        yield (Command("a", 10),)
+        yield Reconnect(1)
+        yield (Command("b", 10),)
+
+    drive({"gpu1": work()}, sessions, lambda _: new)
+
+    assert sessions["gpu1"] is new
+    assert (old.round_trips, new.round_trips) == (1, 2)
+
+
+def test_a_host_that_lets_nobody_in_keeps_its_old_session() -> None:
+    old = Slow()
+    sessions: dict[str, Session] = {"gpu1": old}
+
+    def work() -> Work[str]:
+        try:
+            yield Reconnect(0)
+        except NotBackError as error:
+            return str(error)
+        return "let in"
+
+    results = drive({"gpu1": work()}, sessions, lambda _: Slow(refuses=True))
+
+    assert results == {"gpu1": "gpu1: is down"}
+    assert sessions["gpu1"] is old

@@ -15,7 +15,7 @@ from stackctl.engine.batch import Answer, Command
 from stackctl.engine.channel import LostError
 from stackctl.engine.run import Run
 from stackctl.views.plan import outcome_text, plan_text
-from tests.engine.fleet import IMPORTS, one_host
+from tests.engine.fleet import ALICE, IMPORTS, one_host
 from tests.engine.local import LocalSession
 
 
@@ -199,7 +199,7 @@ def test_a_fault_in_a_deploy_is_a_finding_with_its_host(tmp_path: Path) -> None:
 def test_an_interrupted_run_tells_hosts_that_were_done_from_those_that_were_not(tmp_path: Path) -> None:
     class Stopping(LocalSession):
         def run(self, commands: Sequence[Command]) -> tuple[Answer, ...]:
-            if "forever" in commands[0].script:
+            if any(command.script == "true forever" for command in commands):
                 time.sleep(1)
                 os.kill(os.getpid(), signal.SIGINT)
             return super().run(commands)
@@ -216,7 +216,7 @@ def test_an_interrupted_run_tells_hosts_that_were_done_from_those_that_were_not(
         )
         for host, script in (("gpu1", "true"), ("gpu2", "true forever"))
     ]
-    run = Run("test", listed, lambda _: path, lambda _: None, new_session=lambda _: Stopping())
+    run = Run("test", listed, lambda _: path, lambda _: None, ALICE, new_session=lambda _: Stopping())
     run.connect()
     plan = run.plan()
 

@@ -1,0 +1,171 @@
+"""One host's whole course: what it would go through, and an apply from the lock to the receipt."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stackctl.core.finding import Finding
+from stackctl.engine import lock, record
+from stackctl.engine.batch import Command
+from stackctl.engine.declare import Declared
+from stackctl.engine.describe import host_plan
+from stackctl.engine.diagnose import failure
+from stackctl.engine.evaluate import Evaluation, evaluate
+from stackctl.engine.execute import Progress, Terms, execute
+from stackctl.engine.guard import TAKE_BACK_UNCONFIRMED
+from stackctl.engine.session import Session
+from stackctl.engine.work import Work
+from stackctl.ops.step import Reboot
+from stackctl.plan.change import HostOutcome, HostPlan
+from stackctl.plan.event import Event
+from stackctl.plan.receipt import Receipt, Things, read_receipt
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A host as it was found: what would change, and what its receipt says."""
+
+    plan: HostPlan
+    evaluations: tuple[Evaluation, ...]
+    receipt: Receipt | None
+
+    @property
+    def things(self) -> Things:
+        """State of all that the operations keep."""
+        return {thing: state for item in self.evaluations for thing, state in item.seen.items()}
+
+
+def read(declared: Declared, session: Session) -> Work[Reading]:
+    """Evaluate all operations; the receipt comes along with their first facts."""
+    before = session.round_trips
+    declared.connector.forget()
+    evaluations: list[Evaluation] = []
+    facts = evaluate(declared, declared.operations, evaluations)
+    asked = next(facts, None)
+    first, *answers = yield (record.READ_RECEIPT, *(asked or ()))
+    while asked is not None:
+        try:
+            asked = facts.send(answers)
+        except StopIteration:
+            break
+        answers = list((yield asked))
+    plan = host_plan(declared, evaluations, session.round_trips - before)
+    return Reading(plan, tuple(evaluations), read_receipt(first.stdout))
+
+
+def applied(
+    declared: Declared,
+    confirmed: HostPlan,
+    progress: Progress,
+    terms: Terms,
+    environment: str,
+) -> Work[HostOutcome]:
+    """Carry out what was confirmed, or refuse a host that is another now, and prove that nothing is left."""
+    host = declared.host
+    taken, *_ = yield (terms.lock(), TAKE_BACK_UNCONFIRMED)
+    refused = lock.refused(host, taken)
+    if refused is not None:
+        return HostOutcome(host, findings=(refused,))
+    outcome = yield from _locked(declared, confirmed, progress, terms, environment)
+    yield (lock.RELEASE,)
+    return outcome
+
+
+def _locked(
+    declared: Declared, confirmed: HostPlan, progress: Progress, terms: Terms, environment: str
+) -> Work[HostOutcome]:
+    host = declared.host
+    evaluations, now = yield from _evaluated(declared)
+    if now != confirmed:
+        return HostOutcome(host, findings=(differs(confirmed, now),))
+    if now.changes:
+        owed = [
+            command.marker for item in evaluations for command in item.commands if isinstance(command, Reboot)
+        ]
+        command = record.begin(terms.actor, environment, len(now.changes), owed)
+        (begun,) = yield (command,)
+        if begun.status != 0:
+            return HostOutcome(host, findings=(failure(f"{host} · audit log", begun, command, None),))
+        findings = yield from execute(declared, evaluations, progress, terms)
+        if findings:
+            yield (_finish(terms, "failed", [finding.what for finding in findings]),)
+            return HostOutcome(host, tuple(progress.done), findings)
+        terms.listen(Event(host, "verifying"))
+        evaluations, now = yield from _evaluated(declared)
+    return (yield from _proven(declared, now, evaluations, progress, terms, environment))
+
+
+def _proven(
+    declared: Declared,
+    left: HostPlan,
+    evaluations: Sequence[Evaluation],
+    progress: Progress,
+    terms: Terms,
+    environment: str,
+) -> Work[HostOutcome]:
+    """Leave a receipt of what the host is now, and an end of the run in its log."""
+    batch = [record.write_receipt(_receipt(declared, evaluations, terms, environment))]
+    if progress.done:
+        still = [f"still to do: {change.capability} · {change.operation}" for change in left.changes]
+        batch.append(_finish(terms, "did not converge" if left.changes or left.findings else "done", still))
+    answers = yield batch
+    bad = next((index for index, answer in enumerate(answers) if answer.status != 0), None)
+    findings = left.findings
+    if bad is not None:
+        findings = (*findings, failure(f"{declared.host} · receipt", answers[bad], batch[bad], None))
+    return HostOutcome(declared.host, tuple(progress.done), findings, left.changes)
+
+
+def _evaluated(declared: Declared) -> Work[tuple[list[Evaluation], HostPlan]]:
+    declared.connector.forget()
+    evaluations: list[Evaluation] = []
+    yield from evaluate(declared, declared.operations, evaluations)
+    return evaluations, host_plan(declared, evaluations, 0)
+
+
+def _finish(terms: Terms, result: str, findings: Sequence[str]) -> Command:
+    return record.note(terms.actor, "finish", result=result, findings=list(findings))
+
+
+def _receipt(
+    declared: Declared, evaluations: Sequence[Evaluation], terms: Terms, environment: str
+) -> Receipt:
+    actor = terms.actor
+    return Receipt(
+        actor.run,
+        actor.who,
+        actor.machine,
+        actor.commit,
+        actor.version,
+        environment,
+        wanted=fingerprints(declared),
+        things={thing: state for item in evaluations for thing, state in item.seen.items()},
+    )
+
+
+def fingerprints(declared: Declared) -> Mapping[str, str]:
+    """What the inventory and the deploys want, by capability, so short that it can be compared and stored."""
+    return {
+        part.capability: hashlib.sha256(
+            repr((part.spec, part.files)).encode() + declared.deploys[part.capability].read_bytes()
+        ).hexdigest()
+        for part in declared.job.parts
+    }
+
+
+def differs(confirmed: HostPlan, now: HostPlan) -> Finding:
+    """What is not as it was when the plan was made."""
+    before, after = set(confirmed.changes), set(now.changes)
+    lines = [
+        f"no longer: {item.capability} · {item.operation} ({item.reason})"
+        for item in confirmed.changes
+        if item not in after
+    ]
+    lines += [
+        f"new: {item.capability} · {item.operation} ({item.reason})"
+        for item in now.changes
+        if item not in before
+    ]
+    lines += [f"new: {finding.what}" for finding in now.findings]
+    what = "the host changed after the plan was shown; nothing was done"
+    return Finding(confirmed.host, what, "run again and read the new plan", tuple(lines))
