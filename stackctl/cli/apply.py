@@ -2,16 +2,19 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stackctl.cli.options import AcceptKeys, AsJson, Environment, Limit, ProjectPath
+from stackctl.cli.options import AcceptKeys, AsJson, Deadline, Limit, ProjectPath
 from stackctl.cli.progress import Progress
 from stackctl.cli.reach import reached
-from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.engine.run import Run
+from stackctl.plan import saved
 from stackctl.plan.change import Outcome, Plan
+from stackctl.plan.rollout import Rollout
 from stackctl.views.findings import findings_text
 from stackctl.views.plan import outcome_json, outcome_text, plan_json, plan_text
 
@@ -19,27 +22,78 @@ _INTERRUPTED = 130
 
 
 def apply(
-    environment: Environment,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENV|FILE", help="Name of inventory/ENV.yaml, or a saved plan.", show_default=False
+        ),
+    ],
     limit: Limit = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", help="At most so many hosts at a time.", min=1)
+    ] = None,
+    max_failures: Annotated[
+        int,
+        typer.Option(
+            "--max-failures", metavar="N", help="Begin no more hosts once more than N have failed.", min=0
+        ),
+    ] = 0,
+    deadline: Deadline = 7200,
+    allow_reboot: Annotated[
+        bool, typer.Option("--allow-reboot", help="Reboot hosts whose plan says so.")
+    ] = False,
+    break_lock: Annotated[
+        bool, typer.Option("--break-lock", help="Take hosts over from a run that is dead.")
+    ] = False,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
-    """Bring the hosts to what the inventory says, after showing the plan and asking."""
-    if not yes and (as_json or not sys.stdin.isatty()):
+    """Bring the hosts to what the inventory says, after showing the plan and asking.
+
+    A saved plan is carried out as it was read: it is not asked for again, and refused where it is no longer true.
+    """
+    kept = _read(target, limit) if saved.is_file_name(target) else None
+    if kept is None and not yes and (as_json or not sys.stdin.isatty()):
         what = "nobody is there to confirm the plan"
         raise FindingsError(Finding("apply", what, "read it with `stackctl plan`, then pass `--yes`"))
-    with reached(project, environment, limit, accept=accept, quiet=as_json) as (run, progress):
-        planned = run.plan()
+    environment = target if kept is None else kept.environment
+    chosen = limit if kept is None else ",".join(host.host for host in kept.hosts)
+    with reached(project, environment, chosen, accept=accept, quiet=as_json) as (run, progress):
+        planned = run.plan(deadline)
         progress.pause()
+        if kept is not None:
+            _require_same(kept, planned, target)
         if not as_json:
             _show_plan(planned)
-        if planned.changes and not (yes or _confirmed(planned)):
+        if planned.changes and kept is None and not (yes or _confirmed(planned)):
             typer.echo("Cancelled. Nothing was changed.", err=True)
             raise typer.Exit(1)
-        outcome = _carry_out(run, progress, planned)
+        how = Rollout(batch, max_failures, deadline)
+        outcome = _carry_out(run, progress, planned, how, allow_reboot=allow_reboot, break_lock=break_lock)
     _report(planned, outcome, as_json=as_json)
+
+
+def _read(target: str, limit: str | None) -> Plan:
+    if limit is not None:
+        raise FindingsError(Finding("--limit", "a saved plan has its own hosts", "leave it out"))
+    try:
+        return saved.read(Path(target).read_text(encoding="utf-8")).plan
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        hint = "save one with `stackctl plan ENV --out FILE`"
+        raise FindingsError(Finding(target, f"cannot be read: {why}", hint)) from error
+
+
+def _require_same(kept: Plan, planned: Plan, file: str) -> None:
+    """Refuse all of a saved plan where any of it is no longer true."""
+    different = saved.differences(kept, planned)
+    if different:
+        raise FailureError(
+            *different,
+            Finding(file, "is no longer what an apply would do; nothing was done", "make a new plan and read it"),
+        )
 
 
 def _show_plan(planned: Plan) -> None:
@@ -52,9 +106,11 @@ def _confirmed(planned: Plan) -> bool:
     return typer.confirm(f"Apply this to {planned.environment}?", default=False, err=True)
 
 
-def _carry_out(run: Run, progress: Progress, planned: Plan) -> Outcome:
+def _carry_out(
+    run: Run, progress: Progress, planned: Plan, how: Rollout, *, allow_reboot: bool, break_lock: bool
+) -> Outcome:
     try:
-        return run.apply(planned)
+        return run.apply(planned, how, allow_reboot=allow_reboot, break_lock=break_lock)
     except KeyboardInterrupt:
         progress.pause()
         stopped = run.interrupted()
@@ -64,13 +120,13 @@ def _carry_out(run: Run, progress: Progress, planned: Plan) -> Outcome:
 
 
 def _report(planned: Plan, outcome: Outcome, *, as_json: bool) -> None:
+    known = set(planned.findings)
+    new = [finding for host in outcome.hosts for finding in host.findings if finding not in known]
     if as_json:
         values = {"plan": json.loads(plan_json(planned)), "outcome": json.loads(outcome_json(outcome))}
         typer.echo(json.dumps(values, indent=2))
-    elif planned.changes:
+    elif planned.changes or new:
         typer.echo(outcome_text(outcome))
-        known = set(planned.findings)
-        new = [finding for host in outcome.hosts for finding in host.findings if finding not in known]
         if new:
             typer.echo(findings_text(new), err=True)
     if outcome.failed:

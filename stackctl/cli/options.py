@@ -13,6 +13,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 AcceptKeys = Annotated[
     bool, typer.Option("--accept-new-host-keys", help="Trust keys of hosts seen for the first time.")
 ]
+Deadline = Annotated[
+    int,
+    typer.Option("--deadline", metavar="SECONDS", help="Give a host up that takes longer.", min=1),
+]
 ProjectPath = Annotated[
     Path | None,
     typer.Option("--project", metavar="DIR", help="Folder with inventory/; default: the nearest one upward."),

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stackctl.core.finding import Finding
 from stackctl.engine import lock, record
 from stackctl.engine.batch import Command
 from stackctl.engine.declare import Declared
@@ -17,6 +16,7 @@ from stackctl.engine.session import Session
 from stackctl.engine.work import Work
 from stackctl.ops.step import Reboot
 from stackctl.plan.change import HostOutcome, HostPlan
+from stackctl.plan.compare import differs
 from stackctl.plan.event import Event
 from stackctl.plan.receipt import Receipt, Things, read_receipt
 
@@ -151,21 +151,3 @@ def fingerprints(declared: Declared) -> Mapping[str, str]:
         ).hexdigest()
         for part in declared.job.parts
     }
-
-
-def differs(confirmed: HostPlan, now: HostPlan) -> Finding:
-    """What is not as it was when the plan was made."""
-    before, after = set(confirmed.changes), set(now.changes)
-    lines = [
-        f"no longer: {item.capability} · {item.operation} ({item.reason})"
-        for item in confirmed.changes
-        if item not in after
-    ]
-    lines += [
-        f"new: {item.capability} · {item.operation} ({item.reason})"
-        for item in now.changes
-        if item not in before
-    ]
-    lines += [f"new: {finding.what}" for finding in now.findings]
-    what = "the host changed after the plan was shown; nothing was done"
-    return Finding(confirmed.host, what, "run again and read the new plan", tuple(lines))

@@ -1,10 +1,11 @@
-"""Compare a file as it is with the file as it should be."""
+"""Compare a file as it is with the file as it should be, and a plan as it was with the plan as it is."""
 
 import difflib
 from dataclasses import dataclass
 
 from stackctl.core.artifact import Artifact
-from stackctl.plan.change import FileChange
+from stackctl.core.finding import Finding
+from stackctl.plan.change import Change, FileChange, HostPlan
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,21 @@ def _rows(text: str) -> list[str]:
     if rows[-1]:
         return [*rows, "(no newline at the end)"]
     return rows[:-1]
+
+
+def differs(confirmed: HostPlan, now: HostPlan) -> Finding:
+    """What is not as it was when the plan was made."""
+    before, after = set(confirmed.changes), set(now.changes)
+    lines = [
+        f"no longer: {item.capability} · {item.operation} ({item.reason})"
+        for item in confirmed.changes
+        if item not in after
+    ]
+    lines += [
+        f"new: {item.capability} · {item.operation} ({item.reason})"
+        for item in now.changes
+        if item not in before
+    ]
+    lines += [f"new: {finding.what}" for finding in now.findings]
+    what = "an apply would do something else now than when the plan was made; nothing was done"
+    return Finding(confirmed.host, what, "run again and read the new plan", tuple(lines))

@@ -36,3 +36,8 @@ def _lines(finding: Finding) -> Iterator[str]:
 def counted(count: int, noun: str) -> str:
     """`1 host`, `2 hosts`."""
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), *words[-1:]] if len(words) > 1 else words)

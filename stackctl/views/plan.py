@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from stackctl.plan.change import Change, FileChange, HostOutcome, HostPlan, Outcome, Plan
+from stackctl.views.findings import listed
+from stackctl.views.fold import alike, folded
 from stackctl.views.terminal import plain
 
 _SHOWN_OF_NEW = 12
@@ -12,11 +14,11 @@ SIGNS = {"add": "+", "change": "~", "remove": "-", "run": ">"}
 
 
 def plan_text(plan: Plan) -> str:
-    """Hosts with what would change on them, why, and file diffs; totals last."""
-    width = _widths(change for host in plan.hosts for change in host.changes)
+    """Hosts with what would change on them, why, and file diffs; like hosts folded into one; totals last."""
+    width = widths(change for host in plan.hosts for change in host.changes)
     lines: list[str] = []
-    for host in plan.hosts:
-        lines += _host_plan(host, width)
+    for label, host in folded(plan.hosts, _likeness):
+        lines += _host_plan(label, host, width)
     return plain("\n".join([*lines, plan_totals(plan)]))
 
 
@@ -34,21 +36,26 @@ def plan_totals(plan: Plan) -> str:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """One line a host, what did not converge, totals last."""
-    width = max((len(host.host) for host in outcome.hosts), default=0)
+    """What came of each host, like ones folded into one line; what did not converge; totals last."""
+    told = folded(outcome.hosts, lambda host: (host.left, _verdict(host)))
+    width = max((len(label) for label, _ in told), default=0)
     lines: list[str] = []
-    for host in outcome.hosts:
-        lines.append(f"{host.host:<{width}}  {_verdict(host)}")
+    for label, host in told:
+        lines.append(f"{label:<{width}}  {_verdict(host)}")
         lines += [
             f"  {SIGNS[change.action]} {change.capability} · {change.operation}: {change.reason}"
             for change in host.left
         ]
-    failed = sum(bool(host.findings or host.left) for host in outcome.hosts)
+    return plain("\n".join([*lines, _outcome_totals(outcome)]))
+
+
+def _outcome_totals(outcome: Outcome) -> str:
+    failed = sum(host.failed for host in outcome.hosts)
+    unreached = sum(not host.reached for host in outcome.hosts)
     done = sum(len(host.done) for host in outcome.hosts)
     verdict = f"{failed} of {_hosts(len(outcome.hosts))} failed" if failed else "nothing left to do"
-    return plain(
-        "\n".join([*lines, f"Applied: {_changes(done)} on {_hosts(len(outcome.hosts))}, {verdict}."])
-    )
+    stopped = f", {unreached} not reached" if unreached else ""
+    return f"Applied: {_changes(done)} on {_hosts(len(outcome.hosts) - unreached)}, {verdict}{stopped}."
 
 
 def plan_json(plan: Plan) -> str:
@@ -61,23 +68,38 @@ def outcome_json(outcome: Outcome) -> str:
     return json.dumps({"format": 1, **asdict(outcome), "failed": outcome.failed}, indent=2)
 
 
-def _host_plan(host: HostPlan, width: tuple[int, int]) -> Iterator[str]:
+def _likeness(host: HostPlan) -> tuple[str, bool]:
+    return alike(host.host, repr(host.changes)), bool(host.findings)
+
+
+def _host_plan(label: str, host: HostPlan, width: tuple[int, int]) -> Iterator[str]:
     if host.findings and not host.changes:
-        yield f"{host.host}  cannot be planned, see below"
+        yield f"{label}  cannot be planned, see below"
     elif not host.changes:
-        yield f"{host.host}  up to date"
+        yield f"{label}  up to date"
     else:
-        yield host.host
+        yield label
         for change in host.changes:
-            yield from _change(change, width)
+            yield from change_lines(change, width)
 
 
-def _change(change: Change, width: tuple[int, int]) -> Iterator[str]:
+def change_lines(change: Change, width: tuple[int, int]) -> Iterator[str]:
+    """One change: its sign, its reason and what it hangs on, then its files."""
     capability, operation = width
-    yield f"  {SIGNS[change.action]} {change.capability:<{capability}}  {change.operation:<{operation}}  {change.reason}"
+    yield (
+        f"  {SIGNS[change.action]} {change.capability:<{capability}}  {change.operation:<{operation}}"
+        f"  {change.reason}{_conditions(change)}"
+    )
     for file in change.files:
         yield f"      {SIGNS[file.action]} {file.path}  {file.reason}"
         yield from (f"        {line}" for line in _folded(file))
+
+
+def _conditions(change: Change) -> str:
+    """What it hangs on, where its reason does not say so already."""
+    after = [f"`{name}`" for name in change.after if f"`{name}`" not in change.reason]
+    guarded = f"; guarded as {change.guard}: the host takes it back unless it is reached again"
+    return f"{f', after {listed(after)}' if after else ''}{guarded if change.guard else ''}"
 
 
 def _folded(file: FileChange) -> Sequence[str]:
@@ -88,7 +110,7 @@ def _folded(file: FileChange) -> Sequence[str]:
     return [*lines[:_SHOWN_OF_NEW], f"… {len(lines) - _SHOWN_OF_NEW} more lines; `stackctl render` has them"]
 
 
-def _widths(changes: Iterator[Change]) -> tuple[int, int]:
+def widths(changes: Iterator[Change]) -> tuple[int, int]:
     listed: Sequence[Change] = tuple(changes)
     return (
         max((len(change.capability) for change in listed), default=0),
@@ -97,6 +119,8 @@ def _widths(changes: Iterator[Change]) -> tuple[int, int]:
 
 
 def _verdict(host: HostOutcome) -> str:
+    if not host.reached:
+        return "not reached: the rollout stopped before it"
     if host.findings:
         return f"failed after {_changes(len(host.done))}, see below"
     if host.left:

@@ -107,7 +107,7 @@ def test_a_host_that_changed_after_the_plan_was_shown_is_refused(tmp_path: Path)
 
     finding = run.apply(plan).hosts[0].findings[0]
 
-    assert finding.what == "the host changed after the plan was shown; nothing was done"
+    assert finding.what == "an apply would do something else now than when the plan was made; nothing was done"
     assert (tmp_path / "app.conf").read_text() == "someone else\n"
 
 
