@@ -77,10 +77,10 @@ def _change(change: Change, width: tuple[int, int]) -> Iterator[str]:
     yield f"  {SIGNS[change.action]} {change.capability:<{capability}}  {change.operation:<{operation}}  {change.reason}"
     for file in change.files:
         yield f"      {SIGNS[file.action]} {file.path}  {file.reason}"
-        yield from (f"        {line}" for line in _folded(file))
+        yield from (f"        {line}" for line in folded(file))
 
 
-def _folded(file: FileChange) -> Sequence[str]:
+def folded(file: FileChange) -> Sequence[str]:
     """The diff without its file names; of a new file only the beginning, since nobody compares it."""
     lines = file.diff.split("\n")[2:]
     if file.action != "add" or len(lines) <= _SHOWN_OF_NEW + 1:
