@@ -45,6 +45,7 @@ _NOTES: Mapping[tuple[str, Action], str] = MappingProxyType(
         ("volumes", "remove"): "stay on the host",
         ("images", "add"): "pulled first, where the host does not have them",
         ("weights", "add"): "have to be on the host before",
+        ("weights", "remove"): "no longer needed",
         ("os", "change"): "an apply refuses a host that runs another",
         ("ports", "add"): "open",
         ("ports", "remove"): "close",

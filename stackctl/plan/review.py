@@ -7,10 +7,12 @@ from typing import Any
 from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.capabilities.serving import ServingSpec
 from stackctl.core.artifact import Artifact
+from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
 from stackctl.plan.change import Action, FileChange
 from stackctl.plan.compare import compare_rendered
 from stackctl.plan.containers import containers, unchanged
+from stackctl.plan.delta import record, shown
 from stackctl.plan.difference import Difference, listed, settings
 from stackctl.plan.routes import routes
 from stackctl.schema.fleet import Fleet
@@ -121,12 +123,15 @@ def _own(name: str, before: Side, after: Side, old: Job | None, new: Job | None)
     if old is None and new is not None:
         yield from listed("ssh address", None, new.connection.address)
     elif old is not None and new is not None:
-        found = settings(old.connection, new.connection, leave_out=_NOT_THE_WAY_IN)
-        yield from (_of_the_way_in(item) for item in found)
+        wanted = _way_in(new.connection)
+        for field, value in _way_in(old.connection).items():
+            yield from listed(f"ssh {field}", value, wanted[field])
 
 
-def _of_the_way_in(item: Difference) -> Difference:
-    return Difference(item.action, f"ssh {item.kind}", items=item.items, note=item.note)
+def _way_in(connection: Connection) -> dict[str, str | None]:
+    """As a whole each: the order of jumps matters, and so does every key that is trusted."""
+    parts = {field: value for field, value in record(connection).items() if field not in _NOT_THE_WAY_IN}
+    return {field: None if value in (None, ()) else shown(value) for field, value in parts.items()}
 
 
 def _roles(side: Side, host: str) -> tuple[str, ...]:

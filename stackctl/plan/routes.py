@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from stackctl.capabilities.gateway import GatewayModel, GatewaySpec
+from stackctl.capabilities.serving import Replica
 from stackctl.plan.delta import delta
 from stackctl.plan.difference import Difference, listed, settings
 
@@ -43,12 +44,13 @@ def _changed(before: GatewayModel, after: GatewayModel) -> Iterator[Difference]:
         yield Difference("change", "model", after.name, items or checks)
 
 
-def _replicas(model: GatewayModel) -> dict[str, str]:
-    return {
-        replica.name: f"at {replica.address}:{replica.port}"
-        + (f" for {replica.max_requests} requests" if replica.max_requests is not None else "")
-        for replica in model.replicas
-    }
+def _replicas(model: GatewayModel) -> dict[str, dict[str, str | int]]:
+    return {replica.name: _reached(replica) for replica in model.replicas}
+
+
+def _reached(replica: Replica) -> dict[str, str | int]:
+    limit = {} if replica.max_requests is None else {"max requests": replica.max_requests}
+    return {"at": f"{replica.address}:{replica.port}", **limit}
 
 
 def _ports(spec: GatewaySpec | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from stackctl.plan.change import FileChange
 from stackctl.plan.difference import Difference
-from stackctl.plan.review import HostReview, PartReview, Review
+from stackctl.plan.review import PartReview, Review
 from stackctl.views.plan import SIGNS, folded
 from stackctl.views.review import (
     FATES,
@@ -41,11 +41,11 @@ def _blocks(review: Review, *, diffs: bool) -> Iterator[str]:
     yield f"**{review_totals(review, _code)}**"
     if review.interruptions:
         yield "\n".join(f"- **{interruption(item, _code)}**" for item in review.interruptions)
-    for names, host in alike(review.hosts):
-        yield _heading(names, FATES[host.action])
-        yield _list(host)
+    for group in alike(review.hosts):
+        yield _heading(group.names, FATES[group.action])
+        yield "\n".join(line for part in group.parts for line in _part(part))
         if diffs:
-            yield from (_details(file) for part in host.parts for file in part.files if file.diff)
+            yield from (_details(file) for part in group.parts for file in part.files if file.diff)
     if review.deploys or review.deploys_gone:
         yield _heading("deploys", OWN_DEPLOYS)
         gone = (f"- `-` {_code(path)}: {STOCK_DEPLOY}" for path in review.deploys_gone)
@@ -56,10 +56,6 @@ def _blocks(review: Review, *, diffs: bool) -> Iterator[str]:
 
 def _heading(names: str, fate: str) -> str:
     return f"### {names}: {fate}" if fate else f"### {names}"
-
-
-def _list(host: HostReview) -> str:
-    return "\n".join(line for part in host.parts for line in _part(part))
 
 
 def _part(part: PartReview) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import NamedTuple
 
 from stackctl.plan.change import Action, FileChange
 from stackctl.plan.difference import Difference, duration
@@ -14,15 +15,20 @@ from stackctl.views.terminal import plain
 LEFT = "no longer managed, stays on the host"
 OWN_DEPLOYS = "an apply takes other steps, `stackctl plan` shows which"
 STOCK_DEPLOY = "gone, the stock one is used"
-FATES = {
-    "add": "joins the inventory",
-    "change": "",
-    "remove": "goes from the inventory, what runs on it is left alone",
-}
+FATES = {"add": "new", "change": "", "remove": "no longer in the inventory"}
 _INLINE = 80
 """Letters of a difference that stand beside its name; what is longer has lines of its own."""
 _MOST = 12
 """Lines of one difference; a fleet of hundreds has as many names."""
+
+
+class Group(NamedTuple):
+    """Hosts that go through the same."""
+
+    names: str
+    """`gpu1, gpu2`."""
+    action: Action
+    parts: tuple[PartReview, ...]
 
 
 def review_text(review: Review) -> str:
@@ -30,9 +36,9 @@ def review_text(review: Review) -> str:
     if not review.differs:
         return "No differences."
     lines: list[str] = []
-    for names, host in alike(review.hosts):
-        lines.append(f"{names}  {FATES[host.action]}".rstrip())
-        lines += _host(host)
+    for group in alike(review.hosts):
+        lines.append(f"{group.names}  {FATES[group.action]}".rstrip())
+        lines += _parts(group.parts)
     if review.deploys or review.deploys_gone:
         lines.append(f"deploys  {OWN_DEPLOYS}")
         lines += [line for file in review.deploys for line in _file("", file)]
@@ -58,19 +64,23 @@ def review_totals(review: Review, quoted: Callable[[str], str] = str) -> str:
     told = (
         _tally("host", [host.action for host in review.hosts], ("added", "changed", "removed")),
         _tally("container", containers, ("created", "recreated", "removed")),
-        f"{counted(files, 'file')} of hosts" if files else "",
+        counted(files, "file") if files else "",
         counted(deploys, "deploy") if deploys else "",
     )
     return f"{heading}: {'; '.join(part for part in told if part)}."
 
 
-def alike(hosts: Sequence[HostReview]) -> Iterator[tuple[str, HostReview]]:
-    """`gpu1, gpu2` and what both go through; in the order of the first of them."""
-    groups: dict[tuple[Action, tuple[PartReview, ...]], list[HostReview]] = {}
+def alike(hosts: Sequence[HostReview]) -> Iterator[Group]:
+    """What several hosts have in common stands once, before what each has for itself."""
+    owners: dict[tuple[Action, PartReview], list[str]] = {}
     for host in hosts:
-        groups.setdefault((host.action, host.parts), []).append(host)
-    for group in groups.values():
-        yield ", ".join(host.host for host in group), group[0]
+        for part in host.parts:
+            owners.setdefault((host.action, part), []).append(host.host)
+    groups: dict[tuple[tuple[str, ...], Action], list[PartReview]] = {}
+    for (action, part), names in owners.items():
+        groups.setdefault((tuple(names), action), []).append(part)
+    for names_of, action in sorted(groups, key=lambda group: (group[0][0], -len(group[0]), group[0])):
+        yield Group(", ".join(names_of), action, tuple(groups[names_of, action]))
 
 
 def interruption(item: Interruption, quoted: Callable[[str], str] = str) -> str:
@@ -94,11 +104,10 @@ def laid_out(item: Difference) -> tuple[str, tuple[str, ...]]:
     return item.note, (*item.items[:_MOST], f"… {len(item.items) - _MOST} more")
 
 
-def _host(host: HostReview) -> Iterator[str]:
-    first = max(len(part.capability) for part in host.parts)
-    names = (_name(item) for part in host.parts for item in part.differences)
-    second = max((len(name) for name in names), default=0)
-    for part in host.parts:
+def _parts(parts: Sequence[PartReview]) -> Iterator[str]:
+    first = max(len(part.capability) for part in parts)
+    second = max((len(_name(item)) for part in parts for item in part.differences), default=0)
+    for part in parts:
         capability = f"{part.capability:<{first}}  "
         for item in part.differences:
             beside, below = laid_out(item)
