@@ -74,7 +74,7 @@ def _described(spec: ServingSpec, name: str) -> dict[str, Any]:
         "devices": _devices(service),
         "secret": secrets,
         "mount": {mount.target: _source(mount) for mount in service.volumes},
-        "port": tuple(f"{port.host_ip}:{port.published} to {port.target}" for port in service.ports),
+        "port": {f"{port.host_ip}:{port.published}": f"to {port.target}" for port in service.ports},
         "label": {key: value for key, value in service.labels.items() if key != _SECRETS_LABEL},
         **{field: value for field, value in record(service).items() if field not in _REWORDED},
     }

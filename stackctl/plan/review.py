@@ -154,7 +154,7 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
     if after is None:
         names = tuple(before.project.services) if isinstance(before, ServingSpec) else ()
         note = "no longer managed: an apply leaves what it set up as it is"
-        yield Difference("remove", "containers" if names else "all of it", items=names, note=note)
+        yield Difference("remove", "containers" if names else "everything", items=names, note=note)
     elif isinstance(after, ServingSpec):
         yield from containers(before, after)
     elif isinstance(after, GatewaySpec):
@@ -165,7 +165,7 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
 
 def _interruptions(before: Side, after: Side) -> Iterator[Interruption]:
     """Models none of whose replicas is left running; one that an apply no longer manages is not routed to."""
-    old, new = _serving(before), _serving(after)
+    old, new = _serving(before) if after.fleet else {}, _serving(after)
     survivors = {
         item.model
         for host, spec in old.items()
