@@ -51,14 +51,15 @@ def _sides(environment: str, then: Project, now: Project, against: str) -> tuple
     """Both renderings; FindingsError has all that is wrong with either."""
     findings: list[Finding] = []
     before, after = Side(against), Side(_HERE)
-    is_old = _has(then, environment)
     try:
-        before = _side(environment, then, against) if is_old else before
+        if _has(then, environment):
+            before = _side(environment, then, against)
     except FindingsError as error:
         findings += [replace(item, where=f"{against}:{item.where}") for item in error.findings]
     try:
-        # Only what was there can have been taken away; anything else is a name that was mistyped.
-        after = _side(environment, now, _HERE) if not is_old or _has(now, environment) else after
+        # Only what was there can have been taken away; any other name is mistyped.
+        if before.fleet is None or _has(now, environment):
+            after = _side(environment, now, _HERE)
     except FindingsError as error:
         findings += error.findings
     if findings:
@@ -67,7 +68,9 @@ def _sides(environment: str, then: Project, now: Project, against: str) -> tuple
 
 
 def _has(project: Project, environment: str) -> bool:
-    return (project.root / "inventory").is_dir() and environment in environments(project.root)
+    folder = project.root / "inventory"
+    # A link that leads out of what the revision holds must not look like an inventory that was not there.
+    return (folder.is_dir() or folder.is_symlink()) and environment in environments(project.root)
 
 
 def _side(environment: str, project: Project, name: str) -> Side:

@@ -96,12 +96,13 @@ def interruption(item: Interruption, quoted: Callable[[str], str] = str) -> str:
 
 def laid_out(item: Difference) -> tuple[str, tuple[str, ...]]:
     """What stands beside a difference's name, and the lines below it."""
-    beside = "; ".join(part for part in (", ".join(item.items), item.note) if part)
+    items = tuple(text.replace("\n", "\\n") for text in item.items)
+    beside = "; ".join(part for part in (", ".join(items), item.note) if part)
     if len(beside) <= _INLINE:
         return beside, ()
-    if len(item.items) <= _MOST + 1:
-        return item.note, item.items
-    return item.note, (*item.items[:_MOST], f"… {len(item.items) - _MOST} more")
+    if len(items) <= _MOST + 1:
+        return item.note, items
+    return item.note, (*items[:_MOST], f"… {len(items) - _MOST} more")
 
 
 def _parts(parts: Sequence[PartReview]) -> Iterator[str]:

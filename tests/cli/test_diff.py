@@ -145,6 +145,18 @@ def test_what_is_wrong_on_either_side_is_told_at_once(capsys: Capsys, folder: Pa
     )
 
 
+def test_an_inventory_that_lies_outside_the_project_is_not_taken_for_a_new_one(
+    capsys: Capsys, folder: Path
+) -> None:
+    (folder / "inventory").rename(folder / "elsewhere")
+    (folder / "inventory").symlink_to("elsewhere")
+    committed(folder)
+
+    assert stackctl(capsys, "diff", "test", cwd=folder).err.startswith(
+        "HEAD:inventory  cannot be read: no such file or directory\n"
+    )
+
+
 def test_a_revision_that_git_does_not_know_is_wrong_input(capsys: Capsys, folder: Path) -> None:
     ended = stackctl(capsys, "diff", "test", "--against", "nosuch", cwd=folder)
 

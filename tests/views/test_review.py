@@ -88,7 +88,9 @@ def test_no_differences_are_no_more_than_that() -> None:
     assert review_totals(review()) == "prod against HEAD: no differences."
 
 
-def test_what_an_inventory_holds_cannot_steer_the_terminal() -> None:
-    part = PartReview("serving", (Difference("change", "container", "chat", ("environment X \x1b[2J",)),))
+def test_what_an_inventory_holds_cannot_steer_the_terminal_or_pass_for_a_line_of_ours() -> None:
+    part = PartReview("serving", (Difference("change", "container", "chat", ("environment X \x1b[2J\nb",)),))
 
-    assert "\x1b" not in review_text(review(HostReview("a", "change", (part,))))
+    assert review_text(review(HostReview("a", "change", (part,)))).splitlines()[1] == (
+        "  ~ serving  container chat  environment X \N{REPLACEMENT CHARACTER}[2J\\nb"
+    )
