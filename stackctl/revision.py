@@ -24,7 +24,7 @@ def at_revision(project: Project, revision: str) -> Iterator[Project]:
     They are written by git's own checkout, so that line ends and filters are those of the working tree.
     FindingsError where the project is in no git repository or `revision` names no commit in it.
     """
-    with TemporaryDirectory(prefix="stackctl-") as folder:
+    with TemporaryDirectory(prefix="stackctl-revision-") as folder:
         git = _Git(project.root, Path(folder))
         below = git.below()
         commit = git.commit(revision)
@@ -54,7 +54,7 @@ class _Git:
     def commit(self, revision: str) -> str:
         """The commit that a revision names."""
         try:
-            printed = self._run("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+            printed = self._run("rev-parse", "--verify", f"{revision}^{{commit}}")
         except subprocess.CalledProcessError as error:
             what = f"`{revision}` names no commit of this repository"
             hint = "name a branch, tag or commit; what a shallow clone lacks is there after `git fetch`"
