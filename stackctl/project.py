@@ -33,6 +33,11 @@ class Project:
         what = f"there is no deploy `{capability}`"
         raise FindingsError(Finding(f"deploys/{capability}.py", what, "write it, or install stackctl again"))
 
+    def own_deploys(self) -> dict[str, str]:
+        """The project's own deploys: text by path below its root."""
+        files = sorted((self.root / "deploys").glob("*.py"))
+        return {f"deploys/{file.name}": file.read_text("utf-8", errors="replace") for file in files}
+
 
 def stock(kind: str) -> Path:
     """The deploys or templates that come with stackctl: inside the wheel, or at the root of a checkout."""

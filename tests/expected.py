@@ -12,13 +12,19 @@ GOLDEN = Path(__file__).parent / "golden"
 def expect_files(folder: str, files: Mapping[str, str]) -> None:
     """Require that the golden folder holds exactly these files."""
     root = GOLDEN / folder
-    if os.environ.get("STACKCTL_GOLDEN") == "update":
+    if _updating():
         for path in _stored(root).keys() - files.keys():
             (root / path).unlink()
-        for path, text in files.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, encoding="utf-8")
+        _write(root, files)
     assert dict(files) == _stored(root)
+
+
+def expect_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Require that a folder holds these texts, among other files."""
+    if _updating():
+        _write(folder, texts)
+    stored = _stored(folder)
+    assert dict(texts) == {name: stored.get(name) for name in texts}
 
 
 def files_of(job: Job, capability: str | None = None) -> dict[str, str]:
@@ -29,6 +35,16 @@ def files_of(job: Job, capability: str | None = None) -> dict[str, str]:
         if capability in (None, part.capability)
         for artifact in part.files
     }
+
+
+def _updating() -> bool:
+    return os.environ.get("STACKCTL_GOLDEN") == "update"
+
+
+def _write(root: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
 
 
 def _stored(root: Path) -> dict[str, str]:

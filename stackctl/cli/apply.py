@@ -92,7 +92,9 @@ def _require_same(kept: Plan, planned: Plan, file: str) -> None:
     if different:
         raise FailureError(
             *different,
-            Finding(file, "is no longer what an apply would do; nothing was done", "make a new plan and read it"),
+            Finding(
+                file, "is no longer what an apply would do; nothing was done", "make a new plan and read it"
+            ),
         )
 
 

@@ -29,6 +29,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "validate": Command("validate", "Check inventories, without touching any host."),
     "render": Command("render", "Print the files that hosts would get, without touching any host."),
+    "diff": Command("diff", "Show what changes on hosts since a git revision, without touching any host."),
     "plan": Command("plan", "Show what an apply would change on each host, and why."),
     "apply": Command("apply", "Bring the hosts to what the inventory says."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),

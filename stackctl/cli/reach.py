@@ -16,6 +16,7 @@ from stackctl.engine.actor import actor
 from stackctl.engine.hostkeys import NewKey, trust
 from stackctl.engine.run import Run
 from stackctl.render import jobs
+from stackctl.revision import present
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def reached(
     fleet = load_fleet(project.root, environment)
     chosen = limited(jobs(fleet, project), limit, environment)
     progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
-    with Run(environment, chosen, project.deploy, progress, actor(project.root)) as run:
+    with Run(environment, chosen, project.deploy, progress, lambda: actor(present(project))) as run:
         try:
             _connect(run, progress, accept=accept)
             yield run, progress

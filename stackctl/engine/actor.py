@@ -4,9 +4,7 @@ import getpass
 import os
 import secrets
 import socket
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from stackctl import __version__
 
@@ -26,14 +24,9 @@ class Actor:
     version: str = __version__
 
 
-def actor(project: Path) -> Actor:
-    """The one who runs this process."""
-    return Actor(
-        os.environ.get("SUDO_USER") or _login(),
-        socket.gethostname(),
-        _commit(project),
-        secrets.token_hex(6),
-    )
+def actor(commit: str) -> Actor:
+    """The one who runs this process, with the inventory of `commit`."""
+    return Actor(os.environ.get("SUDO_USER") or _login(), socket.gethostname(), commit, secrets.token_hex(6))
 
 
 def _login() -> str:
@@ -41,20 +34,3 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return f"uid {os.getuid()}"
-
-
-def _commit(project: Path) -> str:
-    try:
-        head = _git(project, "rev-parse", "--short=12", "HEAD")
-        changed = _git(project, "status", "--porcelain", "--", ".")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return f"{head}+" if changed else head
-
-
-def _git(project: Path, *words: str) -> str:
-    asked = ["git", "-C", str(project), *words]
-    done = subprocess.run(
-        asked, capture_output=True, text=True, check=True, timeout=10, stdin=subprocess.DEVNULL
-    )
-    return done.stdout.strip()

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,7 +41,8 @@ class Run:
     jobs: Sequence[Job]
     find_deploy: Callable[[str], Path]
     listen: Listen
-    actor: Actor
+    who: Callable[[], Actor]
+    """Asked once, when something is to be recorded: git takes its time."""
     new_session: Callable[[Connection], Session] = SshSession
     sessions: dict[str, Session] = field(default_factory=dict)
     declared: dict[str, Declared] = field(default_factory=dict)
@@ -52,6 +53,11 @@ class Run:
     progress: dict[str, Progress] = field(default_factory=dict)
     outcomes: dict[str, HostOutcome] = field(default_factory=dict)
     """Hosts whose apply has come to its end."""
+
+    @cached_property
+    def actor(self) -> Actor:
+        """The operator."""
+        return self.who()
 
     def __enter__(self) -> Self:
         """Nothing is touched yet."""

@@ -1,11 +1,12 @@
 """Compare a file as it is with the file as it should be, and a plan as it was with the plan as it is."""
 
 import difflib
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding
-from stackctl.plan.change import Change, FileChange, HostPlan
+from stackctl.plan.change import FileChange, HostPlan
 
 
 @dataclass(frozen=True)
@@ -22,28 +23,50 @@ class FileState:
     link: str | None = None
 
 
-def compare(wanted: Artifact, sha256: str, found: FileState | None) -> FileChange | None:
+def compare(
+    wanted: Artifact,
+    sha256: str,
+    found: FileState | None,
+    sides: tuple[str, str] = ("host", "inventory"),
+) -> FileChange | None:
     """What writing `wanted` would change; None when the host already has it.
 
-    `sha256` is the hash of the wanted bytes, secrets filled in.
+    `sha256` is the hash of the wanted bytes, secrets filled in; `sides` names where both contents are from.
     """
     secret = bool(wanted.secrets)
     shown = "" if secret else sha256
     if found is None:
-        diff = "" if secret else _diff(wanted.path, "", wanted.content)
+        diff = "" if secret else _diff(wanted.path, "", wanted.content, sides)
         return FileChange(wanted.path, "add", "new", diff, shown)
     if found.kind != "file":
         return FileChange(wanted.path, "change", f"is a {found.kind}, becomes a file", sha256=shown)
     reasons = []
     diff = ""
     if found.sha256 != sha256:
-        diff = "" if secret or found.content is None else _diff(wanted.path, found.content, wanted.content)
+        shown = not secret and found.content is not None
+        diff = _diff(wanted.path, found.content or "", wanted.content, sides) if shown else ""
         reasons.append(_content_reason(secret, diff))
     if found.mode != wanted.mode:
         reasons.append(f"mode {found.mode:o} becomes {wanted.mode:o}")
     if (found.owner, found.group) != (wanted.owner, wanted.group):
         reasons.append(f"owner {found.owner}:{found.group} becomes {wanted.owner}:{wanted.group}")
     return FileChange(wanted.path, "change", ", ".join(reasons), diff, shown) if reasons else None
+
+
+def compare_rendered(before: Artifact | None, after: Artifact, sides: tuple[str, str]) -> FileChange | None:
+    """What another inventory makes of a file; None when nothing.
+
+    A rendered file holds placeholders where secrets will be, so that all of it may be shown.
+    """
+    found = None
+    if before is not None:
+        found = FileState("file", before.mode, before.owner, before.group, _sha256(before), before.content)
+    change = compare(replace(after, secrets=()), _sha256(after), found, sides)
+    return replace(change, sha256="") if change is not None and after.secrets else change
+
+
+def _sha256(artifact: Artifact) -> str:
+    return hashlib.sha256(artifact.content.encode()).hexdigest()
 
 
 def _content_reason(secret: bool, diff: str) -> str:
@@ -58,10 +81,9 @@ def _content_reason(secret: bool, diff: str) -> str:
     return f"lines: {', '.join(parts)}"
 
 
-def _diff(path: str, before: str, after: str) -> str:
-    lines = difflib.unified_diff(
-        _rows(before), _rows(after), f"{path} (host)", f"{path} (inventory)", lineterm="", n=3
-    )
+def _diff(path: str, before: str, after: str, sides: tuple[str, str]) -> str:
+    old, new = (f"{path} ({side})" for side in sides)
+    lines = difflib.unified_diff(_rows(before), _rows(after), old, new, lineterm="", n=3)
     return "\n".join(lines)
 
 

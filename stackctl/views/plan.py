@@ -92,7 +92,7 @@ def change_lines(change: Change, width: tuple[int, int]) -> Iterator[str]:
     )
     for file in change.files:
         yield f"      {SIGNS[file.action]} {file.path}  {file.reason}"
-        yield from (f"        {line}" for line in _folded(file))
+        yield from (f"        {line}" for line in folded_diff(file))
 
 
 def _conditions(change: Change) -> str:
@@ -102,7 +102,7 @@ def _conditions(change: Change) -> str:
     return f"{f', after {listed(after)}' if after else ''}{guarded if change.guard else ''}"
 
 
-def _folded(file: FileChange) -> Sequence[str]:
+def folded_diff(file: FileChange) -> Sequence[str]:
     """The diff without its file names; of a new file only the beginning, since nobody compares it."""
     lines = file.diff.split("\n")[2:]
     if file.action != "add" or len(lines) <= _SHOWN_OF_NEW + 1:
@@ -111,10 +111,11 @@ def _folded(file: FileChange) -> Sequence[str]:
 
 
 def widths(changes: Iterator[Change]) -> tuple[int, int]:
-    listed: Sequence[Change] = tuple(changes)
+    """Columns for capabilities and for operations."""
+    shown = tuple(changes)
     return (
-        max((len(change.capability) for change in listed), default=0),
-        max((len(change.operation) for change in listed), default=0),
+        max((len(change.capability) for change in shown), default=0),
+        max((len(change.operation) for change in shown), default=0),
     )
 
 

@@ -40,6 +40,6 @@ def one_host(
     path.write_text(IMPORTS + textwrap.indent(textwrap.dedent(body), "    "))
     job = Job(host, Connection(host, "192.0.2.1"), (Part("demo", spec, artifacts),))
     listen = events.append if events is not None else (lambda _: None)
-    run = Run("test", [job], lambda _: path, listen, ALICE, new_session=session)
+    run = Run("test", [job], lambda _: path, listen, lambda: ALICE, new_session=session)
     run.connect()
     return run

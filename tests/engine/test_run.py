@@ -107,7 +107,9 @@ def test_a_host_that_changed_after_the_plan_was_shown_is_refused(tmp_path: Path)
 
     finding = run.apply(plan).hosts[0].findings[0]
 
-    assert finding.what == "an apply would do something else now than when the plan was made; nothing was done"
+    assert (
+        finding.what == "an apply would do something else now than when the plan was made; nothing was done"
+    )
     assert (tmp_path / "app.conf").read_text() == "someone else\n"
 
 
@@ -216,7 +218,7 @@ def test_an_interrupted_run_tells_hosts_that_were_done_from_those_that_were_not(
         )
         for host, script in (("gpu1", "true"), ("gpu2", "true forever"))
     ]
-    run = Run("test", listed, lambda _: path, lambda _: None, ALICE, new_session=lambda _: Stopping())
+    run = Run("test", listed, lambda _: path, lambda _: None, lambda: ALICE, new_session=lambda _: Stopping())
     run.connect()
     plan = run.plan()
 

@@ -46,10 +46,10 @@ def test_a_plan_reads_host_by_host_with_reasons_diffs_and_totals_last() -> None:
     )
 
 
-def test_a_plan_with_nothing_to_do_says_so_in_one_line_more_than_the_hosts() -> None:
+def test_a_plan_with_nothing_to_do_says_so_in_two_lines() -> None:
     plan = Plan("prod", (HostPlan("edge"), HostPlan("gpu1")))
 
-    assert plan_text(plan) == "edge  up to date\ngpu1  up to date\nNothing to do on 2 hosts."
+    assert plan_text(plan) == "edge, gpu1  up to date\nNothing to do on 2 hosts."
 
 
 def test_a_long_new_file_is_folded() -> None:
