@@ -36,7 +36,7 @@ def test_a_secret_in_clear_is_refused_and_never_repeated(tmp_path: Path, text: s
 
     assert found == (
         f"test.yaml:6 `{name}` takes a reference to a secret, not the secret"
-        f" | write `env:NAME`, `file:PATH` or `command:PROGRAM ARG...`; {HINT}"
+        f" | write `env:NAME`, `file:PATH`, `age:NAME` or `command:PROGRAM ARG...`; {HINT}"
     )
 
 
