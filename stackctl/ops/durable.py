@@ -24,7 +24,7 @@ def alone(folder: Path) -> Iterator[None]:
 def write(path: Path, content: bytes, *, mode: int) -> None:
     """Put the file in place of one that may be there."""
     with _told(path):
-        os.replace(_staged(path, content, mode), path)
+        _staged(path, content, mode).replace(path)
         _sync(path.parent)
 
 
@@ -33,11 +33,11 @@ def create(path: Path, content: bytes, *, mode: int) -> bool:
     with _told(path):
         fresh = _staged(path, content, mode)
         try:
-            os.link(fresh, path)
+            path.hardlink_to(fresh)
         except FileExistsError:
             return False
         finally:
-            os.unlink(fresh)
+            fresh.unlink()
         _sync(path.parent)
         return True
 

@@ -72,7 +72,7 @@ def _from_environment(ref: SecretRef) -> str:
     found = os.environ.get(ref.target)
     if found is None:
         raise _unavailable(ref, "the variable is not set", f"export {ref.target} and run again")
-    return found
+    return _decoded(ref, os.fsencode(found))
 
 
 def _from_file(ref: SecretRef) -> str:
