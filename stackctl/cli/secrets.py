@@ -20,6 +20,13 @@ from stackctl.schema.wording import similar
 from stackctl.views.findings import counted, findings_json, findings_text
 
 _LONGEST = 64 * 1024
+_ROTATED = """\
+your identity is {done.identity}: back it up; as it was before, it is kept in {done.earlier}
+commit {file.name} and {file.stem}.recipients together
+what git has of the file from before stays readable with the key before: where that key leaked,
+change the values too, with `stackctl secrets set NAME`
+other projects that use the key before: add the new one to their {file.stem}.recipients, and set a secret
+there with STACKCTL_AGE_IDENTITY={done.earlier}"""
 
 secrets = typer.Typer(no_args_is_help=True, help="Keep secrets encrypted beside the inventory.")
 
@@ -85,15 +92,7 @@ def rotate_key(project: ProjectPath = None) -> None:
     file = projects.of(project).secrets
     done = age.rotate(file)
     typer.echo(f"{file} is encrypted to a new key of yours, {done.key}, {_readers(done.readers)}")
-    for note in (
-        f"your identity is {done.identity}: back it up; as it was before, it is kept in {done.earlier}",
-        f"commit {file.name} and {file.stem}.recipients together",
-        "what git has of the file from before stays readable with the key before:"
-        " where that key leaked, change the values too, with `stackctl secrets set NAME`",
-        f"other projects that use the key before: add the new one to their {file.stem}.recipients and set a"
-        f" secret there with STACKCTL_AGE_IDENTITY={done.earlier}",
-    ):
-        typer.echo(note, err=True)
+    typer.echo(_ROTATED.format(done=done, file=file), err=True)
 
 
 def _readers(count: int) -> str:

@@ -52,9 +52,7 @@ class SecretRef:
 
 
 def unfit(value: str) -> str | None:
-    """Why a value cannot be a secret of ours; None when it can."""
-    if not value:
-        return "it is empty"
+    """Why a value cannot stand in files of ours; None when it can."""
     # Formats quote in different ways, and none of ours needs these characters in a secret.
     if any(character in value for character in "'\"\\\r\n"):
         return "it holds a quote, a backslash or a line break"

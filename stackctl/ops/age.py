@@ -67,18 +67,19 @@ def put(file: Path, name: str, value: str) -> tuple[Path, ...]:
     The file is encrypted anew to all that the recipients file lists. FindingsError for a value that no file of
     ours could hold, and where the operator could not read it afterwards.
     """
-    why = unfit(value)
-    if why is not None:
-        raise FindingsError(Finding(f"age:{name}", f"cannot be set: {why}", "use a value without"))
+    _require_fit(name, value)
+    path = identity.place()
+    made = [path] if not file.exists() and identity.make(path) else []
     with durable.alone(file.parent):
-        made = () if file.exists() else _begun(file)
-        path = identity.place()
         own = identity.read(path)
+        listed = recipients.beside(file)
+        if not file.exists() and recipients.add(listed, identity.public(own[0])):
+            made.append(listed)
         values = _decrypted(file, _content(file), own, path).values if file.exists() else {}
-        readers = recipients.read(recipients.beside(file))
+        readers = recipients.read(listed)
         _require_reader(file, own, readers)
         durable.write(file, _sealed({**values, name: value}, readers), mode=0o644)
-    return made
+    return tuple(made)
 
 
 def rotate(file: Path) -> Rotated:
@@ -88,7 +89,7 @@ def rotate(file: Path) -> Rotated:
     is stopped the secrets can be read, and set, and the rotation run again.
     """
     path = identity.place()
-    with durable.alone(file.parent), durable.alone(path.parent):
+    with durable.alone(file.parent, path.parent):
         before = identity.read(path)
         values = _decrypted(file, _content(file), before, path).values
         listed = recipients.read(recipients.beside(file))
@@ -110,13 +111,13 @@ def rotate(file: Path) -> Rotated:
     return Rotated(key, path, earlier, len(readers))
 
 
-def _begun(file: Path) -> tuple[Path, ...]:
-    """Make what is missing for a first secret, so that the operator is one of its readers."""
-    path, listed = identity.place(), recipients.beside(file)
-    made = [path] if identity.make(path) else []
-    if recipients.add(listed, identity.public(identity.read(path)[0])):
-        made.append(listed)
-    return tuple(made)
+def _require_fit(name: str, value: str) -> None:
+    """Refuse at once what could not be written to a host later."""
+    if not value:
+        raise FindingsError(Finding(f"age:{name}", "cannot be set: it is empty", "give it a value"))
+    why = unfit(value)
+    if why is not None:
+        raise FindingsError(Finding(f"age:{name}", f"cannot be set: {why}", "use a value without"))
 
 
 def _require_reader(file: Path, own: Sequence[Identity], readers: Collection[str]) -> None:

@@ -3,15 +3,24 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from stackctl.core.finding import Finding, FindingsError
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other stackctl processes from writing in the folder meanwhile; they wait."""
+def alone(*folders: Path) -> Iterator[None]:
+    """Keep other stackctl processes from writing in the folders meanwhile; they wait."""
+    with ExitStack() as held:
+        # Always in the same order, so that no two wait for each other; and one folder once.
+        for folder in sorted({folder.resolve() for folder in folders}):
+            held.enter_context(_locked(folder))
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     with _told(folder):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

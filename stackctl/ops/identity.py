@@ -48,7 +48,8 @@ def make(path: Path) -> bool:
         raise FindingsError(
             Finding(str(path.parent), what, f"name another file with `{VARIABLE}`")
         ) from error
-    return durable.create(path, text([Identity.generate()]), mode=0o600)
+    with durable.alone(path.parent):
+        return durable.create(path, text([Identity.generate()]), mode=0o600)
 
 
 def text(identities: Iterable[Identity]) -> bytes:
