@@ -88,6 +88,7 @@ def rotate(file: Path) -> Rotated:
     The identity file holds both keys until the file has been read back with the new one, so that wherever this
     is stopped the secrets can be read, and set, and the rotation run again.
     """
+    read(file)  # what stands in the way is told before anything is locked
     path = identity.place()
     with durable.alone(file.parent, path.parent):
         before = identity.read(path)
