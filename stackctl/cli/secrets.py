@@ -22,6 +22,7 @@ from stackctl.views.findings import counted, findings_json, findings_text
 _LONGEST = 64 * 1024
 _ROTATED = """\
 your identity is {done.identity}: back it up; as it was before, it is kept in {done.earlier}
+until you delete it
 commit {file.name} and {file.stem}.recipients together
 what git has of the file from before stays readable with the key before: where that key leaked,
 change the values too, with `stackctl secrets set NAME`
@@ -102,8 +103,10 @@ def _readers(count: int) -> str:
 def _value() -> str:
     """From standard input, or asked for twice where that is a terminal; never from the arguments."""
     if sys.stdin.isatty():
-        return str(typer.prompt("Value", hide_input=True, confirmation_prompt=True, err=True))
-    content = sys.stdin.buffer.read(_LONGEST + 1)
+        typed = typer.prompt("Value", hide_input=True, confirmation_prompt=True, err=True)
+        content = str(typed).encode(errors="surrogateescape")
+    else:
+        content = sys.stdin.buffer.read(_LONGEST + 1)
     if len(content) > _LONGEST:
         raise FindingsError(
             Finding("standard input", f"is longer than {_LONGEST >> 10} KiB", "give the secret alone")

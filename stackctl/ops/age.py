@@ -83,7 +83,7 @@ def put(file: Path, name: str, value: str) -> tuple[Path, ...]:
 
 
 def rotate(file: Path) -> Rotated:
-    """Encrypt to a new key of the operator's in place of the one before, and keep the old identity file beside.
+    """Encrypt to one new key of the operator's in place of all that were listed, and keep the old file beside.
 
     The identity file holds both keys until the file has been read back with the new one, so that wherever this
     is stopped the secrets can be read, and set, and the rotation run again.
@@ -182,5 +182,5 @@ def _way_in(file: Path, own: Sequence[Identity], path: Path) -> str:
     except FindingsError:
         known = set()
     if known:
-        return f"let someone else whom {listed.name} lists set a secret anew, or restore the file from git{again}"
+        return f"restore it from git; where your key was listed since, let someone listed before set a secret{again}"
     return f"let someone whom {listed.name} lists add `{keys[0]}` to it and set a secret{again}"

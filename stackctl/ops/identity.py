@@ -19,8 +19,9 @@ _LARGEST = 64 * 1024
 
 
 def place() -> Path:
-    """The identity file, behind links, whether it is there or not."""
-    return Path(os.environ.get(VARIABLE) or DEFAULT).expanduser().resolve()
+    """The identity file, whether it is there or not; behind a link, the file that is written in place."""
+    path = Path(os.environ.get(VARIABLE) or DEFAULT).expanduser()
+    return path.resolve() if path.is_file() else path  # a pipe has no name to resolve to
 
 
 def read(path: Path) -> tuple[Identity, ...]:

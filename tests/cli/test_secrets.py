@@ -219,7 +219,10 @@ def test_a_rotation_says_where_the_keys_are_and_what_stays_readable(
     assert ended.out == (
         f"{root}/inventory/secrets.age is encrypted to a new key of yours, {own}, and to 1 other\n"
     )
-    assert f"your identity is {key}: back it up; as it was before, it is kept in {key}.1\n" in ended.err
+    assert (
+        f"your identity is {key}: back it up; as it was before, it is kept in {key}.1\nuntil you delete it\n"
+        in ended.err
+    )
     assert "stays readable with the key before" in ended.err
     assert VALUE in pyrage.decrypt((root / "inventory/secrets.age").read_bytes(), [colleague]).decode()
 

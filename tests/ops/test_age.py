@@ -1,7 +1,9 @@
 """Secrets in an encrypted file: set, read back, and what stands in the way."""
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -87,6 +89,37 @@ def test_a_key_that_is_there_is_used_and_never_replaced(file: Path, key: Path) -
 
     assert key.read_text() == before
     assert json.loads(pyrage.decrypt(file.read_bytes(), [own])) == {"hf": VALUE}
+
+
+def test_a_first_key_joins_those_that_were_listed_before(file: Path, key: Path) -> None:
+    listed = file.with_name("secrets.recipients")
+    colleague = Identity.generate()
+    listed.write_text(f"# a colleague\n{colleague.to_public()}")
+
+    assert age.put(file, "hf", VALUE) == (key, listed)
+    own = Identity.from_str(lines(key)[-1])
+    assert listed.read_text() == f"# a colleague\n{colleague.to_public()}\n{own.to_public()}\n"
+    assert pyrage.decrypt(file.read_bytes(), [own]) == pyrage.decrypt(file.read_bytes(), [colleague])
+
+
+def test_secrets_that_are_set_at_the_same_time_are_all_there(file: Path) -> None:
+    names = [f"s{number}" for number in range(16)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: age.put(file, name, name), names))
+
+    assert age.read(file).values == {name: name for name in names}
+
+
+def test_an_identity_may_come_through_a_pipe(file: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    age.put(file, "hf", "x")
+    reading, writing = os.pipe()
+    os.write(writing, key.read_bytes())
+    os.close(writing)
+    monkeypatch.setenv("STACKCTL_AGE_IDENTITY", f"/dev/fd/{reading}")
+
+    assert age.read(file).values == {"hf": "x"}
+    os.close(reading)
 
 
 def test_one_secret_is_set_and_the_others_stay(file: Path) -> None:
@@ -199,7 +232,7 @@ def test_a_damaged_file_is_told_from_a_wrong_key(file: Path, key: Path) -> None:
     file.write_bytes(file.read_bytes()[:-80])
 
     assert complaint(lambda: age.read(file)).startswith(f"{file} cannot be decrypted with {key}: ")
-    assert "restore the file from git" in complaint(lambda: age.read(file))
+    assert "restore it from git" in complaint(lambda: age.read(file))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ Path.replace = counted(Path.replace)
 Path.hardlink_to = counted(Path.hardlink_to)
 Path.unlink = counted(Path.unlink)
 from stackctl.ops import age
-age.rotate(Path(sys.argv[1]))
+what, _, file, *more = sys.argv[1:]
+getattr(age, what)(Path(file), *more)
 """
 
 
@@ -146,7 +147,7 @@ def test_killed_anywhere_the_secrets_are_readable_and_the_rotation_can_be_run_ag
         shutil.copytree(folder, before / folder.name)
     readable: list[int] = []
 
-    while killed_at(len(readable) + 1, file):
+    while killed_at(len(readable) + 1, "rotate", file):
         readable.append(len(public(key)))
         assert age.read(file).values == {"hf": "hunter2"}
         assert {path.stat().st_mode & 0o077 for path in key.parent.iterdir()} == {0}
@@ -161,8 +162,32 @@ def test_killed_anywhere_the_secrets_are_readable_and_the_rotation_can_be_run_ag
     assert readable.count(2) > 10
 
 
-def killed_at(step: int, file: Path) -> bool:
-    """Rotate in a process that dies at the step; False when the rotation has fewer."""
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(file), str(step)], cwd=ROOT, check=False)
+def test_killed_anywhere_a_first_secret_can_be_set_again(file: Path, key: Path) -> None:
+    steps = 0
+    clear(file, key)
+
+    while killed_at(steps + 1, "put", file, "hf", "hunter2"):
+        steps += 1
+        had = public(key) if key.exists() else None
+        age.put(file, "hf", "hunter3")
+        assert age.read(file).values == {"hf": "hunter3"}
+        assert had in (None, public(key))
+        clear(file, key)
+
+    assert steps > 10
+    assert age.read(file).values == {"hf": "hunter2"}
+
+
+def clear(file: Path, key: Path) -> None:
+    """Have no secrets, no recipients and no key."""
+    shutil.rmtree(key.parent)
+    shutil.rmtree(file.parent)
+    file.parent.mkdir()
+
+
+def killed_at(step: int, what: str, *words: Path | str) -> bool:
+    """Do it in a process that dies at the step; False when it has fewer."""
+    command = [sys.executable, "-c", KILLED, what, str(step), *map(str, words)]
+    ended = subprocess.run(command, cwd=ROOT, check=False)
     assert ended.returncode in {0, -signal.SIGKILL}
     return ended.returncode != 0

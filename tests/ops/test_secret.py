@@ -60,11 +60,14 @@ def test_a_program_that_hangs_is_ended_with_all_it_started_and_its_output_is_not
 
 
 def until_ended(pid: str) -> None:
-    """Wait for a killed process to be gone, or to be a zombie that its new parent has yet to look at."""
+    """Require that a process is gone, soon, or a zombie that its new parent has yet to look at."""
     stat = Path(f"/proc/{pid}/stat")
     with suppress(FileNotFoundError, ProcessLookupError):
-        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        for _ in range(1000):
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
             sleep(0.01)
+        pytest.fail(f"process {pid} is still there")
 
 
 def test_a_program_that_asks_gets_no_answer(tmp_path: Path) -> None:
