@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.secret import FILE
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -23,6 +24,11 @@ class Project:
     def known_hosts(self) -> Path:
         """Host keys that are trusted for this project."""
         return self.root / "inventory" / "known_hosts"
+
+    @property
+    def secrets(self) -> Path:
+        """The encrypted file of the secrets that `age:` references name."""
+        return self.root / "inventory" / FILE
 
     def deploy(self, capability: str) -> Path:
         """The file of a capability's deploy; FindingsError where there is none."""

@@ -33,6 +33,7 @@ COMMANDS = {
     "plan": Command("plan", "Show what an apply would change on each host, and why."),
     "apply": Command("apply", "Bring the hosts to what the inventory says."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),
+    "secrets": Command("secrets", "Keep secrets encrypted beside the inventory."),
     "schema": Command("schema", "Print the JSON Schema of inventory files, for editors."),
     "lab": Command("lab", "Virtual hosts on this machine, for trying and testing."),
 }

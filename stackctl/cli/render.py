@@ -54,7 +54,13 @@ def _headed(host: str, artifact: Artifact) -> str:
 
 def _values(job: Job) -> list[dict[str, object]]:
     return [
-        {"capability": part.capability, **asdict(artifact), "mode": f"{artifact.mode:o}"}
+        {
+            "capability": part.capability,
+            **asdict(artifact),
+            "mode": f"{artifact.mode:o}",
+            # Where the project lies on this machine is no part of what hosts get.
+            "secrets": [{"scheme": ref.scheme, "target": ref.target} for ref in artifact.secrets],
+        }
         for part in job.parts
         for artifact in part.files
     ]

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from stackctl.core.secret import NAME
+
 
 @dataclass(frozen=True)
 class Form:
@@ -61,7 +63,7 @@ ModelName = Annotated[
         "lower-case letters, digits, dots, hyphens and underscores, 63 at most; it is part of URLs",
     ),
 ]
-SecretName = Annotated[str, Form(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "lower-case letters, digits and hyphens")]
+SecretName = Annotated[str, Form(NAME, "lower-case letters, digits and hyphens")]
 AbsolutePath = Annotated[
     str, Form(r"(/[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*)+", "an absolute path of letters, digits and `._@+=-`")
 ]

@@ -3,15 +3,19 @@
 import functools
 import os
 import shlex
-import subprocess
 import threading
 from pathlib import Path
 
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.core.secret import SecretRef
+from stackctl.core.secret import SecretRef, unfit
+from stackctl.ops import age
+from stackctl.ops.program import SilentError, output
+from stackctl.schema.wording import similar
 
-_COMMAND_SECONDS = 30
+COMMAND_SECONDS = 30
+"""Time that the program of a `command:` reference has."""
+
 _SHORTEST_MASKED = 4  # shorter values would blank out harmless text
 
 
@@ -33,9 +37,9 @@ _one_at_a_time = (
 @functools.cache
 def _read(ref: SecretRef) -> str | FindingsError:
     """The value, or why there is none: a command that fails or hangs does so once, not once for every host."""
-    read = {"env": _from_environment, "file": _from_file, "command": _from_command}[ref.scheme]
+    read = {"env": _from_environment, "file": _from_file, "age": _from_age, "command": _from_command}
     try:
-        text = read(ref).rstrip("\r\n")
+        text = read[ref.scheme](ref).rstrip("\r\n")
     except FindingsError as error:
         return error
     if not text:
@@ -57,9 +61,9 @@ def reveal(artifact: Artifact) -> bytes:
     content = artifact.content
     for ref in artifact.secrets:
         text = value(ref)
-        # Formats quote in different ways, and none of ours needs these characters in a secret.
-        if any(character in text for character in "'\"\\\n"):
-            raise _unavailable(ref, "it holds a quote, a backslash or a line break", "use a value without")
+        why = unfit(text)
+        if why is not None:
+            raise _unavailable(ref, why, "use a value without")
         content = content.replace(ref.placeholder, text)
     return content.encode()
 
@@ -68,33 +72,49 @@ def _from_environment(ref: SecretRef) -> str:
     found = os.environ.get(ref.target)
     if found is None:
         raise _unavailable(ref, "the variable is not set", f"export {ref.target} and run again")
-    return found
+    return _decoded(ref, os.fsencode(found))
 
 
 def _from_file(ref: SecretRef) -> str:
     try:
-        return Path(ref.target).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = Path(ref.target).expanduser().read_bytes()
+    except OSError as error:
         raise _unavailable(ref, str(error), "check the path and its mode") from error
+    return _decoded(ref, content)
+
+
+def _from_age(ref: SecretRef) -> str:
+    if ref.beside is None:
+        raise _unavailable(ref, "it is not a project's", "name it in a file of `inventory/`")
+    file = Path(ref.beside)
+    try:
+        values = age.opened(file).values
+    except FindingsError as error:
+        cause = error.findings[0]
+        raise _unavailable(ref, f"{cause.where} {cause.what}", cause.hint) from error
+    if ref.target not in values:
+        setting = f"run `stackctl secrets set {ref.target}`"
+        near = similar(ref.target, values)
+        hint = setting if near is None else f"{near}; or {setting}"
+        raise _unavailable(ref, f"{file} holds no secret `{ref.target}`", hint)
+    return values[ref.target]
 
 
 def _from_command(ref: SecretRef) -> str:
     try:
-        done = subprocess.run(
-            shlex.split(ref.target),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=_COMMAND_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.CalledProcessError as error:
+        printed = output(shlex.split(ref.target), COMMAND_SECONDS)
+    except (SilentError, ValueError) as error:
         # Its output is not repeated: a tool that fails half-way may have printed the secret.
-        raise _unavailable(ref, f"it exited {error.returncode}", "run it by hand to see why") from error
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise _unavailable(ref, str(error), "run it by hand to see why") from error
-    return done.stdout
+    return _decoded(ref, printed)
 
 
-def _unavailable(ref: SecretRef, why: str, hint: str) -> FindingsError:
-    return FindingsError(Finding(f"secret {ref.scheme}:{ref.target}", f"cannot be read: {why}", hint))
+def _decoded(ref: SecretRef, content: bytes) -> str:
+    text = content.decode(errors="replace")
+    if text.encode() != content:  # the error of decoding would hold the secret
+        raise _unavailable(ref, "it is not UTF-8 text", "use a value that is")
+    return text
+
+
+def _unavailable(ref: SecretRef, why: str, hint: str | None) -> FindingsError:
+    return FindingsError(Finding(f"secret {ref.written}", f"cannot be read: {why}", hint))

@@ -10,12 +10,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.secret import FILE
 from stackctl.schema import checks
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.outline import Outline
 from stackctl.schema.problem import Problem
 from stackctl.schema.profiles import with_profiles
 from stackctl.schema.prune import without
+from stackctl.schema.references import references
 from stackctl.schema.source import Written, dotted, read
 from stackctl.schema.wording import finding, follows, located, similar
 
@@ -53,10 +55,10 @@ def load_with_warnings(
     tree, findings = _written(project, environment)
     tree, unknown = with_profiles(tree)
     findings += unknown
-    fleet, wrong, cause = _validated(tree)
+    fleet, wrong, cause = _validated(tree, project)
     findings += wrong
     if fleet is not None:
-        judges = (checks.check, *more)
+        judges = (checks.check, _secrets_file, *more)
         problems = [problem for judge in judges for problem in judge(fleet)]
         if cause is not None:  # what is said of a whole section may be due to the entries left out of it
             problems = [problem for problem in problems if len(problem.key) > 1]
@@ -152,15 +154,16 @@ def _not_a_catalogue(item: Written) -> Finding:
     return Finding(item.where, what, similar(str(item.key[-1]), ["models"]))
 
 
-def _validated(tree: Written) -> tuple[Fleet | None, list[Finding], ValidationError | None]:
+def _validated(tree: Written, project: Path) -> tuple[Fleet | None, list[Finding], ValidationError | None]:
     """The fleet, or in spite of errors a fleet of what is right, for the checks; and the errors."""
     try:
-        return _fleet(tree), [], None
+        return _fleet(tree, project), [], None
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         findings = [finding(item, tree, _outline()) for item in errors if not follows(item, errors)]
         try:
-            return _fleet(without(tree, [located(item["loc"], tree)[0] for item in errors])), findings, error
+            right = without(tree, [located(item["loc"], tree)[0] for item in errors])
+            return _fleet(right, project), findings, error
         except ValidationError:
             return None, findings, error
 
@@ -170,9 +173,18 @@ def _outline() -> Outline:
     return Outline(Fleet.model_json_schema())
 
 
-def _fleet(tree: Written) -> Fleet:
+def _fleet(tree: Written, project: Path) -> Fleet:
     # JSON is where pydantic's strict mode still takes text for an address and a list for a tuple.
-    return Fleet.model_validate_json(json.dumps(tree.plain))
+    secrets = str(project / "inventory" / FILE)
+    return Fleet.model_validate_json(json.dumps(tree.plain), context={"secrets": secrets})
+
+
+def _secrets_file(fleet: Fleet) -> Iterable[Problem]:
+    """Whether the encrypted file is there; its names are encrypted as well, and stay unread here."""
+    for key, ref in references(fleet):
+        if ref.beside is not None and not Path(ref.beside).exists():
+            what = f"{dotted(key)} is `{ref.written}`, but there is no inventory/{FILE}"
+            yield Problem(key, what, f"run `stackctl secrets set {ref.target}`", severity="warning")
 
 
 def _order(item: Finding) -> tuple[str, int, Finding]:

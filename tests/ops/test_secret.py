@@ -1,7 +1,10 @@
 """Where secrets come from, and how often they are asked for."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from time import sleep
+from traceback import format_exception
 
 import pytest
 
@@ -36,6 +39,65 @@ def test_a_command_that_fails_is_not_tried_again_for_the_next_host(tmp_path: Pat
         assert error.value.findings[0].what == "cannot be read: it exited 3"
 
     assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_a_program_that_hangs_is_ended_with_all_it_started_and_its_output_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secret, "COMMAND_SECONDS", 2)
+    hanging = "trap '' TERM; echo half-a-s3cret\nsleep 600 & echo $$ $! >" + f"{tmp_path}/pids; sleep 600"
+    ref = command(tmp_path, hanging)
+
+    with pytest.raises(FindingsError) as error:
+        secret.value(ref)
+
+    assert error.value.findings[0].what == "cannot be read: it took longer than 2 s"
+    assert error.value.findings[0].hint == "run it by hand to see why"
+    assert "s3cret" not in "".join(format_exception(error.value))
+    program, grandchild = (tmp_path / "pids").read_text().split()
+    until_ended(program)
+    until_ended(grandchild)
+
+
+def until_ended(pid: str) -> None:
+    """Require that a process is gone, soon, or a zombie that its new parent has yet to look at."""
+    stat = Path(f"/proc/{pid}/stat")
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for _ in range(1000):
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+            sleep(0.01)
+        pytest.fail(f"process {pid} is still there")
+
+
+def test_a_program_that_asks_gets_no_answer(tmp_path: Path) -> None:
+    ref = command(tmp_path, "read answer || echo nobody-answers; cat </dev/tty || echo -and-no-terminal")
+
+    assert secret.value(ref) == "nobody-answers\n-and-no-terminal"
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("printf 's3cret\\377'", "it is not UTF-8 text"),
+        (":", "it is empty"),
+        ("echo s3cret >&2; exit 1", "it exited 1"),
+        ("kill -9 $$", "it exited -9"),
+    ],
+)
+def test_what_a_program_printed_is_not_repeated(tmp_path: Path, script: str, why: str) -> None:
+    with pytest.raises(FindingsError) as error:
+        secret.value(command(tmp_path, script))
+
+    assert error.value.findings[0].what == f"cannot be read: {why}"
+    assert "s3cret" not in "".join(format_exception(error.value))
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(FindingsError) as error:
+        secret.value(SecretRef("command", "no-such-program show x"))
+
+    assert error.value.findings[0].what == "cannot be read: there is no program `no-such-program`"
 
 
 def test_a_line_end_of_another_system_is_not_part_of_a_secret(tmp_path: Path) -> None:

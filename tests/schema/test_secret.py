@@ -10,10 +10,13 @@ HINT = "replace a secret that was ever saved here in clear"
 
 
 def test_a_reference_is_read(tmp_path: Path) -> None:
-    read = fleet(tmp_path, HOSTS + "secrets: {a: env:TOKEN, b: file:~/b, c: 'command:pass show c'}")
+    read = fleet(
+        tmp_path, HOSTS + "secrets: {a: env:TOKEN, b: file:~/b, c: 'command:pass show c', d: age:d-1}"
+    )
 
     assert read.secrets["a"] == SecretRef("env", "TOKEN")
     assert read.secrets["c"] == SecretRef("command", "pass show c")
+    assert read.secrets["d"] == SecretRef("age", "d-1", f"{tmp_path}/inventory/secrets.age")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,10 @@ def test_a_reference_is_read(tmp_path: Path) -> None:
         ("secrets: {a: hunter2}", "secrets.a"),
         ("secrets: {a: 'env:hunter2 too'}", "secrets.a"),
         ("secrets: {a: 'env:'}", "secrets.a"),
+        ("secrets: {a: 'age:'}", "secrets.a"),
+        ("secrets: {a: 'age:hunter2!'}", "secrets.a"),
+        ("secrets: {a: 'age:Hunter2'}", "secrets.a"),
+        ("secrets: {a: 'hunter2:a'}", "secrets.a"),
         ("secrets: {a: [hunter2]}", "secrets.a"),
         ("secrets: {a: {b: hunter2}}", "secrets.a"),
         ("profiles: {p: {ssh: {sudo_password: hunter2}}}", "profiles.p.ssh.sudo_password"),
@@ -36,7 +43,7 @@ def test_a_secret_in_clear_is_refused_and_never_repeated(tmp_path: Path, text: s
 
     assert found == (
         f"test.yaml:6 `{name}` takes a reference to a secret, not the secret"
-        f" | write `env:NAME`, `file:PATH` or `command:PROGRAM ARG...`; {HINT}"
+        f" | write `env:NAME`, `file:PATH`, `age:NAME` or `command:PROGRAM ARG...`; {HINT}"
     )
 
 
