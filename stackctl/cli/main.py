@@ -32,6 +32,8 @@ COMMANDS = {
     "diff": Command("diff", "Show what changes on hosts since a git revision, without touching any host."),
     "plan": Command("plan", "Show what an apply would change on each host, and why."),
     "apply": Command("apply", "Bring the hosts to what the inventory says."),
+    "drift": Command("drift", "Show what changed on the hosts since the last apply."),
+    "history": Command("history", "Show the runs that hosts have a record of."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),
     "secrets": Command("secrets", "Keep secrets encrypted beside the inventory."),
     "schema": Command("schema", "Print the JSON Schema of inventory files, for editors."),

@@ -171,9 +171,9 @@ class Run:
             self.outcomes.setdefault(host, stopped)
         return self._outcome()
 
-    def drift(self) -> Drift:
-        """What changed on every host since its last apply."""
-        self.plan()
+    def drift(self, deadline: float | None = None) -> Drift:
+        """What changed on every host since its last apply; each may take `deadline` seconds."""
+        self.plan(deadline)
         found = [self._drift(host, reading) for host, reading in self.readings.items()]
         found += [HostDrift(host, findings=findings) for host, findings in self.broken.items()]
         return Drift(self.environment, tuple(sorted(found, key=lambda each: each.host)))

@@ -34,12 +34,12 @@ def compare(
     `sha256` is the hash of the wanted bytes, secrets filled in; `sides` names where both contents are from.
     """
     secret = bool(wanted.secrets)
-    shown = "" if secret else sha256
+    hashed = "" if secret else sha256
     if found is None:
         diff = "" if secret else _diff(wanted.path, "", wanted.content, sides)
-        return FileChange(wanted.path, "add", "new", diff, shown)
+        return FileChange(wanted.path, "add", "new", diff, hashed)
     if found.kind != "file":
-        return FileChange(wanted.path, "change", f"is a {found.kind}, becomes a file", sha256=shown)
+        return FileChange(wanted.path, "change", f"is a {found.kind}, becomes a file", sha256=hashed)
     reasons = []
     diff = ""
     if found.sha256 != sha256:
@@ -50,7 +50,7 @@ def compare(
         reasons.append(f"mode {found.mode:o} becomes {wanted.mode:o}")
     if (found.owner, found.group) != (wanted.owner, wanted.group):
         reasons.append(f"owner {found.owner}:{found.group} becomes {wanted.owner}:{wanted.group}")
-    return FileChange(wanted.path, "change", ", ".join(reasons), diff, shown) if reasons else None
+    return FileChange(wanted.path, "change", ", ".join(reasons), diff, hashed) if reasons else None
 
 
 def compare_rendered(before: Artifact | None, after: Artifact, sides: tuple[str, str]) -> FileChange | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from stackctl.core.finding import Finding
-
 from stackctl.plan.change import Plan
 from stackctl.plan.compare import differs
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from stackctl.plan.change import Change, FileChange, HostOutcome, HostPlan, Outcome, Plan
 from stackctl.views.findings import listed
-from stackctl.views.fold import alike, folded
+from stackctl.views.group import alike, grouped
 from stackctl.views.terminal import plain
 
 _SHOWN_OF_NEW = 12
@@ -17,7 +17,7 @@ def plan_text(plan: Plan) -> str:
     """Hosts with what would change on them, why, and file diffs; like hosts folded into one; totals last."""
     width = widths(change for host in plan.hosts for change in host.changes)
     lines: list[str] = []
-    for label, host in folded(plan.hosts, _likeness):
+    for label, host in grouped(plan.hosts, _likeness):
         lines += _host_plan(label, host, width)
     return plain("\n".join([*lines, plan_totals(plan)]))
 
@@ -37,7 +37,7 @@ def plan_totals(plan: Plan) -> str:
 
 def outcome_text(outcome: Outcome) -> str:
     """What came of each host, like ones folded into one line; what did not converge; totals last."""
-    told = folded(outcome.hosts, lambda host: (host.left, _verdict(host)))
+    told = grouped(outcome.hosts, lambda host: (host.left, _verdict(host)))
     width = max((len(label) for label, _ in told), default=0)
     lines: list[str] = []
     for label, host in told:

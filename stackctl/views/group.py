@@ -18,7 +18,7 @@ class Hosted(Protocol):
 T = TypeVar("T", bound=Hosted)
 
 
-def folded(items: Sequence[T], key: Callable[[T], Hashable]) -> list[tuple[str, T]]:
+def grouped(items: Sequence[T], key: Callable[[T], Hashable]) -> list[tuple[str, T]]:
     """The first item of each group with equal keys, under the names of all of its hosts."""
     groups: dict[Hashable, list[T]] = {}
     for item in items:
