@@ -11,7 +11,7 @@ from stackctl.cli.options import AcceptKeys, AsJson, Deadline, Limit, ProjectPat
 from stackctl.cli.progress import Progress
 from stackctl.cli.reach import reached
 from stackctl.core.finding import FailureError, Finding, FindingsError
-from stackctl.engine.run import Run
+from stackctl.engine.hosts import Grants, Hosts
 from stackctl.plan import saved
 from stackctl.plan.change import Outcome, Plan
 from stackctl.plan.rollout import Rollout
@@ -70,8 +70,8 @@ def apply(
         if planned.changes and kept is None and not (yes or _confirmed(planned)):
             typer.echo("Cancelled. Nothing was changed.", err=True)
             raise typer.Exit(1)
-        how = Rollout(batch, max_failures, deadline)
-        outcome = _carry_out(run, progress, planned, how, allow_reboot=allow_reboot, break_lock=break_lock)
+        grants = Grants(allow_reboot, break_lock, deadline)
+        outcome = _carry_out(run, progress, planned, Rollout(batch, max_failures), grants)
     _report(planned, outcome, as_json=as_json)
 
 
@@ -108,11 +108,9 @@ def _confirmed(planned: Plan) -> bool:
     return typer.confirm(f"Apply this to {planned.environment}?", default=False, err=True)
 
 
-def _carry_out(
-    run: Run, progress: Progress, planned: Plan, how: Rollout, *, allow_reboot: bool, break_lock: bool
-) -> Outcome:
+def _carry_out(run: Hosts, progress: Progress, planned: Plan, how: Rollout, grants: Grants) -> Outcome:
     try:
-        return run.apply(planned, how, allow_reboot=allow_reboot, break_lock=break_lock)
+        return run.apply(planned, how, grants)
     except KeyboardInterrupt:
         progress.pause()
         stopped = run.interrupted()

@@ -40,7 +40,7 @@ def plan(
     if planned.findings and not as_json:
         typer.echo(findings_text(planned.findings), err=True)
     if out is not None:
-        _save(planned, run.actor, out)
+        _save(planned, run.who(), out)
     if planned.findings:
         raise typer.Exit(1)
     if exit_code and planned.changes:

@@ -1,8 +1,10 @@
 """What the commands that reach hosts share: the fleet, its jobs, trust in new host keys."""
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -12,23 +14,29 @@ from stackctl.capabilities import load_fleet
 from stackctl.cli.progress import Progress
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
-from stackctl.engine.actor import actor
+from stackctl.engine.actor import Actor, actor
 from stackctl.engine.hostkeys import NewKey, trust
+from stackctl.engine.hosts import Hosts
 from stackctl.engine.run import Run
+from stackctl.engine.shards import Shards
 from stackctl.render import jobs
 from stackctl.revision import present
+
+_MANY = 64
+"""Hosts from which on starting more processes pays."""
 
 
 @contextmanager
 def reached(
     project_path: Path | None, environment: str, limit: str | None, *, accept: bool, quiet: bool
-) -> Iterator[tuple[Run, Progress]]:
+) -> Iterator[tuple[Hosts, Progress]]:
     """A run over the environment's hosts, connected; those that cannot be reached carry their finding."""
     project = projects.of(project_path)
     fleet = load_fleet(project.root, environment)
     chosen = limited(jobs(fleet, project), limit, environment)
     progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
-    with Run(environment, chosen, project.deploy, progress, lambda: actor(present(project))) as run:
+    who = cache(lambda: actor(present(project)))
+    with _hosts(environment, chosen, project.deploy, progress, who) as run:
         try:
             _connect(run, progress, accept=accept)
             yield run, progress
@@ -36,7 +44,21 @@ def reached(
             progress.pause()
 
 
-def _connect(run: Run, progress: Progress, *, accept: bool) -> None:
+def _hosts(
+    environment: str,
+    chosen: Sequence[Job],
+    find_deploy: Callable[[str], Path],
+    progress: Progress,
+    who: Callable[[], Actor],
+) -> Hosts:
+    """One process for a few hosts; for many, as many as there are cores: evaluating them is work."""
+    processes = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+    if len(chosen) < _MANY or (processes or 1) < 2:
+        return Run(environment, chosen, find_deploy, progress, who)
+    return Shards(environment, chosen, find_deploy, progress, who, processes or 1)
+
+
+def _connect(run: Hosts, progress: Progress, *, accept: bool) -> None:
     """Connect, asking for trust in new keys; a host behind a new jump host shows its own key only then."""
     trusted: set[NewKey] = set()
     while unknown := run.connect():

@@ -29,6 +29,10 @@ class FindingsError(Exception):
         super().__init__("; ".join(f"{finding.where}: {finding.what}" for finding in findings))
         self.findings = findings
 
+    def __reduce__(self) -> tuple[type["FindingsError"], tuple[Finding, ...]]:
+        """Findings survive the way from one process to another."""
+        return type(self), self.findings
+
 
 class FailureError(FindingsError):
     """The input is fine; a host, a service or this machine is not."""

@@ -1,13 +1,10 @@
 """A run over a fleet: connect, plan, and carry out with proof that nothing is left to do."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
@@ -20,52 +17,51 @@ from stackctl.engine.describe import change
 from stackctl.engine.drive import drive, open_all
 from stackctl.engine.execute import Progress, Terms
 from stackctl.engine.hostkeys import NewKey, UnknownKeyError
+from stackctl.engine.hosts import Grants, Hosts, Recorded
 from stackctl.engine.session import Session, SshSession
 from stackctl.engine.trouble import distrusted, findings_of, interruption
 from stackctl.engine.work import Work
-from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
+from stackctl.plan.change import HostOutcome, HostPlan, Plan
 from stackctl.plan.drift import Drift, HostDrift, Seen, drift
 from stackctl.plan.event import Event, Listen
 from stackctl.plan.receipt import Visit, visits
-from stackctl.plan.rollout import Rollout, batches, waves
 
 # At its level of debugging pyinfra logs the arguments of facts, and a file's text with its secrets is one.
 logging.getLogger("pyinfra").setLevel(logging.INFO)
 
 
-@dataclass
-class Run:
-    """Connections and declared operations of the hosts of one command; use as a context manager."""
+class Run(Hosts):
+    """Connections and declared operations of the hosts of one command, all in this process."""
 
-    environment: str
-    jobs: Sequence[Job]
-    find_deploy: Callable[[str], Path]
-    listen: Listen
-    who: Callable[[], Actor]
-    """Asked once, when something is to be recorded: git takes its time."""
-    new_session: Callable[[Connection], Session] = SshSession
-    sessions: dict[str, Session] = field(default_factory=dict)
-    declared: dict[str, Declared] = field(default_factory=dict)
-    broken: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
-    """Hosts that cannot be worked on, and why."""
-    readings: dict[str, Reading] = field(default_factory=dict)
-    """Hosts as the last plan found them."""
-    progress: dict[str, Progress] = field(default_factory=dict)
-    outcomes: dict[str, HostOutcome] = field(default_factory=dict)
-    """Hosts whose apply has come to its end."""
-
-    @cached_property
-    def actor(self) -> Actor:
-        """The operator."""
-        return self.who()
-
-    def __enter__(self) -> Self:
-        """Nothing is touched yet."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        environment: str,
+        jobs: Sequence[Job],
+        find_deploy: Callable[[str], Path],
+        listen: Listen,
+        who: Callable[[], Actor],
+        new_session: Callable[[Connection], Session] = SshSession,
     ) -> None:
+        """`who` is asked once, when something is to be recorded: git takes its time."""
+        super().__init__()
+        self.environment = environment
+        self.jobs = jobs
+        self.find_deploy = find_deploy
+        self.listen = listen
+        self.who = who
+        self.new_session = new_session
+        self.sessions: dict[str, Session] = {}
+        self.declared: dict[str, Declared] = {}
+        self.broken: dict[str, tuple[Finding, ...]] = {}
+        """Hosts that cannot be worked on, and why."""
+        self.readings: dict[str, Reading] = {}
+        """Hosts as the last plan found them."""
+        self.progress: dict[str, Progress] = {}
+        """Hosts that the last `carry_out` took up."""
+        self.done: dict[str, HostOutcome] = {}
+        """Those of them that have come to their end."""
+
+    def close(self) -> None:
         """Leave all hosts; a command still running there ends by itself."""
         for session in self.sessions.values():
             session.close()
@@ -110,66 +106,28 @@ class Run:
         plans = {**{host: reading.plan for host, reading in self.readings.items()}, **broken}
         return Plan(self.environment, tuple(plans[host] for host in sorted(plans)))
 
-    def apply(
-        self,
-        confirmed: Plan,
-        rollout: Rollout | None = None,
-        *,
-        allow_reboot: bool = False,
-        break_lock: bool = False,
-    ) -> Outcome:
-        """Carry out the plan that was confirmed, wave by wave, and prove that nothing is left.
+    def recorded(self) -> Mapping[str, Recorded]:
+        """The worth of the receipts of all hosts that were planned."""
+        return {host: self._recorded(host, reading) for host, reading in self.readings.items()}
 
-        A host whose changes are no longer those confirmed is refused; a host that fails stops there. Once more
-        than `rollout.max_failures` hosts have failed, those that run come to their end and no more are begun.
-        """
-        how = rollout or Rollout()
-        now = partial(lock.take, self.actor, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        taking = partial(now, break_it=break_lock)
-        terms = Terms(self.actor, self.listen, taking, allow_reboot=allow_reboot)
-        plans = {plan.host: plan for plan in confirmed.hosts}
-        self.outcomes = {
-            host: HostOutcome(host, findings=plan.findings) for host, plan in plans.items() if plan.findings
+    def carry_out(self, plans: Mapping[str, HostPlan], grants: Grants) -> Mapping[str, HostOutcome]:
+        """Apply these plans side by side, each noted as it ends."""
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        actor = self.who()
+        locking = partial(lock.take, actor, since, break_it=grants.break_lock)
+        terms = Terms(actor, self.listen, locking, allow_reboot=grants.allow_reboot)
+        self.progress, self.done = {host: Progress() for host in plans}, {}
+        work = {host: self._applied(plan, terms) for host, plan in plans.items()}
+        drive(work, self.sessions, self._renewed, grants.deadline)
+        return self.done
+
+    def stopped(self) -> Mapping[str, HostOutcome]:
+        """How far each host had come."""
+        stopped = {
+            host: HostOutcome(host, tuple(progress.done), (interruption(host, progress.current),))
+            for host, progress in self.progress.items()
         }
-        for batch in self._batches(plans, how):
-            failed = sum(
-                outcome.failed for host, outcome in self.outcomes.items() if not plans[host].findings
-            )
-            if failed > how.max_failures:
-                self.outcomes |= {host: HostOutcome(host, reached=False) for host in batch}
-                continue
-            self.progress |= {host: Progress() for host in batch}
-            work = {host: self._applied(plans[host], terms) for host in batch}
-            drive(work, self.sessions, self._renewed, how.deadline)
-        return self._outcome()
-
-    def _batches(self, plans: dict[str, HostPlan], how: Rollout) -> Sequence[tuple[str, ...]]:
-        """Hosts with something to do in their waves, last those whose record alone is not up to date."""
-        stale = [host for host, plan in plans.items() if not plan.changes and not plan.findings]
-        changing = {job.host: job.standing for job in self.jobs if plans[job.host].changes}
-        changing = {host: standing for host, standing in changing.items() if not plans[host].findings}
-        new = [host for host in changing if self.readings[host].receipt is None]
-        self.outcomes |= {host: HostOutcome(host) for host in stale if self._recorded(host)}
-        unrecorded = tuple(host for host in sorted(stale) if host not in self.outcomes)
-        found = [batch for wave in waves(changing, new) for batch in batches(wave, how.batch)]
-        return [*found, unrecorded] if unrecorded else found
-
-    def _recorded(self, host: str) -> bool:
-        """Whether a host's receipt says what it is and what is wanted of it."""
-        reading = self.readings[host]
-        if reading.receipt is None:
-            return False
-        return (reading.receipt.things, reading.receipt.wanted) == (
-            reading.things,
-            fingerprints(self.declared[host]),
-        )
-
-    def interrupted(self) -> Outcome:
-        """What had been done on each host when the operator stopped the run."""
-        for host, progress in self.progress.items():
-            stopped = HostOutcome(host, tuple(progress.done), (interruption(host, progress.current),))
-            self.outcomes.setdefault(host, stopped)
-        return self._outcome()
+        return {**stopped, **self.done}
 
     def drift(self, deadline: float | None = None) -> Drift:
         """What changed on every host since its last apply; each may take `deadline` seconds."""
@@ -198,8 +156,11 @@ class Run:
         )
         return drift(host, reading.receipt, seen, fingerprints(self.declared[host]))
 
-    def _outcome(self) -> Outcome:
-        return Outcome(self.environment, tuple(self.outcomes[host] for host in sorted(self.outcomes)))
+    def _recorded(self, host: str, reading: Reading) -> Recorded:
+        if reading.receipt is None:
+            return Recorded(new=True, current=False)
+        kept = (reading.receipt.things, reading.receipt.wanted)
+        return Recorded(new=False, current=kept == (reading.things, fingerprints(self.declared[host])))
 
     def _applied(self, confirmed: HostPlan, terms: Terms) -> Work[HostOutcome]:
         """The whole course of one host, its outcome noted at once: the run may be stopped before the others'."""
@@ -210,7 +171,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the other hosts go on
             self.broken[host] = findings_of(host, error, progress.current)
             outcome = HostOutcome(host, tuple(progress.done), self.broken[host])
-        self.outcomes[host] = outcome
+        self.done[host] = outcome
         self.listen(Event(host, "finished"))
         return outcome
 

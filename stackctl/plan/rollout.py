@@ -15,8 +15,6 @@ class Rollout:
     """Hosts at a time; None: as many as a wave has."""
     max_failures: int = 0
     """Hosts that may fail before no more are begun."""
-    deadline: float | None = None
-    """Seconds that one host may take."""
 
 
 def waves(standings: Mapping[str, Standing], new: Collection[str] = ()) -> tuple[tuple[str, ...], ...]:

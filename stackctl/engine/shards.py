@@ -1,0 +1,218 @@
+"""A run over many hosts, spread over processes: evaluating is work for the processor, and Python takes one core.
+
+Each process holds a share of the hosts with their connections from the first command to the last.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, cast
+
+from stackctl.core.connection import Connection
+from stackctl.core.finding import Finding
+from stackctl.core.job import Job
+from stackctl.engine.actor import Actor
+from stackctl.engine.hostkeys import NewKey
+from stackctl.engine.hosts import Grants, Hosts, Recorded
+from stackctl.engine.run import Run
+from stackctl.engine.session import Session, SshSession
+from stackctl.plan.change import HostOutcome, HostPlan, Plan
+from stackctl.plan.drift import Drift
+from stackctl.plan.event import Event, Listen
+from stackctl.plan.receipt import Visit
+
+_FORK = multiprocessing.get_context("fork")
+"""A forked process has everything imported; the threads that forking would lose are not there yet."""
+
+_INTERRUPT = "interrupt"
+_INTERRUPTED = signal.SIGUSR1
+_CARRY_OUT = "carry_out"
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """An exception on its way back."""
+
+    error: BaseException
+
+
+@dataclass
+class _Shard:
+    """One process, seen from here."""
+
+    process: BaseProcess
+    pipe: Pipe
+    hosts: frozenset[str]
+
+    def of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the values is about its hosts."""
+        return {host: value for host, value in values.items() if host in self.hosts}
+
+
+class Shards(Hosts):
+    """Hosts in several processes; each command goes to all that it concerns at the same time."""
+
+    def __init__(
+        self,
+        environment: str,
+        jobs: Sequence[Job],
+        find_deploy: Callable[[str], Path],
+        listen: Listen,
+        who: Callable[[], Actor],
+        processes: int,
+        new_session: Callable[[Connection], Session] = SshSession,
+    ) -> None:
+        super().__init__()
+        self.environment = environment
+        self.jobs = jobs
+        self.listen = listen
+        self.who = who
+        self.shards: list[_Shard] = []
+        for number in range(min(processes, len(jobs))):
+            share = jobs[number::processes]
+            start = partial(Run, environment, share, find_deploy, new_session=new_session)
+            self.shards.append(self._started(start, frozenset(job.host for job in share)))
+
+    def connect(self) -> tuple[NewKey, ...]:
+        """Connect to what is not yet."""
+        return tuple(sorted(key for keys in self._all("connect") for key in keys))
+
+    def refuse(self, keys: Sequence[NewKey]) -> None:
+        """Give up hosts."""
+        self._call({shard.process.pid: ("refuse", self._about(shard, keys)) for shard in self.shards})
+
+    def plan(self, deadline: float | None = None) -> Plan:
+        """What an apply would do on every host."""
+        plans = [plan for part in self._all("plan", deadline) for plan in part.hosts]
+        return Plan(self.environment, tuple(sorted(plans, key=lambda plan: plan.host)))
+
+    def recorded(self) -> Mapping[str, Recorded]:
+        """The worth of the receipts."""
+        return _merged(self._all("recorded"))
+
+    def carry_out(self, plans: Mapping[str, HostPlan], grants: Grants) -> Mapping[str, HostOutcome]:
+        """Apply these plans side by side."""
+        actor = self.who()
+        work = {
+            shard.process.pid: ("carry_out", (actor, shard.of(plans), grants))
+            for shard in self.shards
+            if shard.of(plans)
+        }
+        return _merged(self._call(work))
+
+    def stopped(self) -> Mapping[str, HostOutcome]:
+        """How far the hosts had come."""
+        return _merged(self._all("stopped"))
+
+    def drift(self, deadline: float | None = None) -> Drift:
+        """What changed on every host since its last apply."""
+        found = [host for part in self._all("drift", deadline) for host in part.hosts]
+        return Drift(self.environment, tuple(sorted(found, key=lambda each: each.host)))
+
+    def history(self) -> tuple[Mapping[str, tuple[Visit, ...]], tuple[Finding, ...]]:
+        """The runs that each host has a record of."""
+        parts = self._all("history")
+        return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
+
+    def close(self) -> None:
+        """Let the processes end; they leave their hosts."""
+        for shard in self.shards:
+            shard.pipe.close()
+        for shard in self.shards:
+            shard.process.join()
+        self.shards = []
+
+    def _started(self, start: Callable[..., Run], hosts: frozenset[str]) -> _Shard:
+        ours, theirs = _FORK.Pipe()
+        others = [shard.pipe for shard in self.shards]
+        process = _FORK.Process(target=_serve, args=(start, theirs, [ours, *others]), daemon=True)
+        process.start()
+        theirs.close()
+        return _Shard(process, ours, hosts)
+
+    @staticmethod
+    def _about(shard: _Shard, keys: Sequence[NewKey]) -> tuple[list[NewKey]]:
+        return ([key for key in keys if key.host in shard.hosts],)
+
+    def _all(self, name: str, *arguments: Any) -> list[Any]:
+        return self._call({shard.process.pid: (name, arguments) for shard in self.shards})
+
+    def _call(self, calls: Mapping[int | None, tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """Send each shard its call and collect the results, telling events as they come."""
+        called = {shard.pipe: shard for shard in self.shards if shard.process.pid in calls}
+        for pipe, shard in called.items():
+            pipe.send(calls[shard.process.pid])
+        try:
+            return list(self._collected(called))
+        except KeyboardInterrupt:
+            for pipe in called:
+                pipe.send((_INTERRUPT, ()))
+            for _ in self._collected(called, interrupted=True):
+                pass
+            raise
+
+    def _collected(self, waiting: dict[Pipe, _Shard], *, interrupted: bool = False) -> Iterable[Any]:
+        while waiting:
+            for ready in wait(list(waiting)):
+                pipe = cast("Pipe", ready)
+                try:
+                    said = pipe.recv()
+                except EOFError as error:
+                    raise RuntimeError("a process of this run is gone") from error
+                if isinstance(said, Event):
+                    self.listen(said)
+                    continue
+                del waiting[pipe]
+                if isinstance(said, _Failed) and not interrupted:
+                    raise said.error
+                yield said
+
+
+def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {host: value for part in parts for host, value in part.items()}
+
+
+def _serve(start: Callable[..., Run], pipe: Pipe, others: Sequence[Pipe]) -> None:
+    """What a process does: one call after the other, until the first process closes the pipe or dies."""
+    for other in others:  # else this process would keep the others' pipes open
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the operator's Ctrl-C is for the first process alone
+    signal.signal(_INTERRUPTED, signal.default_int_handler)
+    calls: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
+    threading.Thread(target=_hear, args=(pipe, calls), daemon=True).start()
+    actors: list[Actor] = []
+    run = start(listen=pipe.send, who=lambda: actors[-1])
+    while True:
+        try:
+            name, arguments = calls.get()
+            if name == _CARRY_OUT:
+                actor, *arguments = arguments
+                actors.append(actor)
+            pipe.send(getattr(run, name)(*arguments))
+        except KeyboardInterrupt as error:
+            if run.progress.keys() - run.done.keys():
+                pipe.send(_Failed(error))
+        except Exception as error:  # noqa: BLE001 - handed to the first process
+            pipe.send(_Failed(error))
+
+
+def _hear(pipe: Pipe, calls: "queue.SimpleQueue[Any]") -> None:
+    """Take calls and interruptions; with the first process gone nobody is there to work for."""
+    while True:
+        try:
+            call = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        if call[0] == _INTERRUPT:
+            signal.pthread_kill(threading.main_thread().ident or 0, _INTERRUPTED)
+        else:
+            calls.put(call)
