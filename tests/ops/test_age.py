@@ -294,6 +294,7 @@ def test_any_of_several_keys_opens_the_file(file: Path, key: Path) -> None:
         (str(Identity.generate()), ":1 is a private key | write its public key instead, and run"),
         (str(Identity.generate().to_public()), " does not list a key of yours | add `age1"),
     ],
+    ids=["missing", "empty", "no key", "a private key", "another's"],
 )
 def test_recipients_that_would_lock_someone_out_are_refused(file: Path, text: str | None, told: str) -> None:
     age.put(file, "hf", "x")
