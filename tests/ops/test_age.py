@@ -322,6 +322,19 @@ def test_a_folder_that_cannot_be_written_to_is_told(file: Path) -> None:
     assert age.read(file).values == {"hf": "x"}
 
 
+def test_a_full_disk_costs_nothing_and_leaves_no_copy_of_a_key(
+    file: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age.put(file, "hf", "x")
+    before = {path: path.read_bytes() for path in (*file.parent.iterdir(), *key.parent.iterdir())}
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
+
+    told = "cannot be written: no space left on device | check the path, its mode and the room there"
+    assert complaint(lambda: age.put(file, "hf", "y")) == f"{file} {told}"
+    assert complaint(lambda: age.rotate(file)) == f"{key}.1 {told}"
+    assert {path: path.read_bytes() for path in (*file.parent.iterdir(), *key.parent.iterdir())} == before
+
+
 def test_what_was_decrypted_stays_out_of_a_representation(file: Path) -> None:
     age.put(file, "hf", "hunter2")
 
