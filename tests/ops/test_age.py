@@ -63,15 +63,16 @@ def test_a_secret_that_was_set_reaches_a_file_with_its_exact_value(file: Path) -
 
 
 def test_the_first_secret_makes_a_key_for_its_owner_alone_and_lists_it(file: Path, key: Path) -> None:
-    made = age.put(file, "hf", VALUE)
+    made: list[Path] = []
+    age.put(file, "hf", VALUE, made.append)
+    age.put(file, "other", "x", made.append)
 
     listed = file.with_name("secrets.recipients")
-    assert made == (key, listed)
+    assert made == [key, listed]
     assert [mode(path) for path in (key.parent, key, file, listed)] == ["700", "600", "644", "644"]
     assert file.read_text().startswith("-----BEGIN AGE ENCRYPTED FILE-----\n")
     assert "hf" not in file.read_text().split("\n", 1)[0]
     assert listed.read_text().splitlines()[-1] == str(Identity.from_str(lines(key)[-1]).to_public())
-    assert age.put(file, "other", "x") == ()
 
 
 def lines(path: Path) -> list[str]:
@@ -96,7 +97,10 @@ def test_a_first_key_joins_those_that_were_listed_before(file: Path, key: Path) 
     colleague = Identity.generate()
     listed.write_text(f"# a colleague\n{colleague.to_public()}")
 
-    assert age.put(file, "hf", VALUE) == (key, listed)
+    made: list[Path] = []
+    age.put(file, "hf", VALUE, made.append)
+
+    assert made == [key, listed]
     own = Identity.from_str(lines(key)[-1])
     assert listed.read_text() == f"# a colleague\n{colleague.to_public()}\n{own.to_public()}\n"
     assert pyrage.decrypt(file.read_bytes(), [own]) == pyrage.decrypt(file.read_bytes(), [colleague])
