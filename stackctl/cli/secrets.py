@@ -12,7 +12,7 @@ from stackctl import project as projects
 from stackctl.cli.options import AsJson, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.secret import NAME, SecretRef
-from stackctl.ops import age
+from stackctl.ops import age, identity
 from stackctl.schema.load import environments, in_order, load
 from stackctl.schema.references import references
 from stackctl.schema.source import dotted
@@ -54,12 +54,7 @@ def set_secret(
     if re.fullmatch(NAME, name) is None:
         what = "the name does not fit"
         raise FindingsError(Finding("secrets set", what, "use lower-case letters, digits and hyphens"))
-    made = age.put(found.secrets, name, _value())
-    for path in made:
-        typer.echo(f"made {path}", err=True)
-    if any(path.parent != found.secrets.parent for path in made):
-        note = "back up this key where only you can read it: without it the secrets cannot be read again"
-        typer.echo(note, err=True)
+    age.put(found.secrets, name, _value(), _tell)
     typer.echo(f"{name} is set in {found.secrets}")
 
 
@@ -94,6 +89,13 @@ def rotate_key(project: ProjectPath = None) -> None:
     done = age.rotate(file)
     typer.echo(f"{file} is encrypted to a new key of yours, {done.key}, {_readers(done.readers)}")
     typer.echo(_ROTATED.format(done=done, file=file), err=True)
+
+
+def _tell(made: Path) -> None:
+    typer.echo(f"made {made}", err=True)
+    if made.resolve() == identity.place():
+        note = "back up this key where only you can read it: without it the secrets cannot be read again"
+        typer.echo(note, err=True)
 
 
 def _readers(count: int) -> str:

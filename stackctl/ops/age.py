@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class Rotated:
     """Keys that the secrets are now encrypted to."""
 
 
+def _untold(path: Path) -> None:
+    """Nobody asked."""
+
+
 def opened(file: Path) -> Secrets:
     """The file as this process decrypts it, once; FindingsError says why it cannot."""
     found = _opened(file)
@@ -61,25 +65,25 @@ def read(file: Path) -> Secrets:
     return _decrypted(file, data, identity.read(path), path)
 
 
-def put(file: Path, name: str, value: str) -> tuple[Path, ...]:
-    """Set one secret; returns what its first use made: the identity, the recipients.
+def put(file: Path, name: str, value: str, made: Callable[[Path], object] = _untold) -> None:
+    """Set one secret; `made` is told of the identity and of the recipients file as soon as a first use made them.
 
     The file is encrypted anew to all that the recipients file lists. FindingsError for a value that no file of
     ours could hold, and where the operator could not read it afterwards.
     """
     _require_fit(name, value)
     path = identity.place()
-    made = [path] if not file.exists() and identity.make(path) else []
+    if not file.exists() and identity.make(path):
+        made(path)
     with durable.alone(file.parent):
         own = identity.read(path)
         listed = recipients.beside(file)
         if not file.exists() and recipients.add(listed, identity.public(own[0])):
-            made.append(listed)
+            made(listed)
         values = _decrypted(file, _content(file), own, path).values if file.exists() else {}
         readers = recipients.read(listed)
         _require_reader(file, own, readers)
         durable.write(file, _sealed({**values, name: value}, readers), mode=0o644)
-    return tuple(made)
 
 
 def rotate(file: Path) -> Rotated:

@@ -32,36 +32,37 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def write(path: Path, content: bytes, *, mode: int) -> None:
     """Put the file in place of one that may be there."""
-    with _told(path):
-        _staged(path, content, mode).replace(path)
+    with _told(path), _staged(path, content, mode) as fresh:
+        fresh.replace(path)
         _sync(path.parent)
 
 
 def create(path: Path, content: bytes, *, mode: int) -> bool:
     """Put the file where none is; False where there is one, which stays as it is."""
-    with _told(path):
-        fresh = _staged(path, content, mode)
+    with _told(path), _staged(path, content, mode) as fresh:
         try:
             path.hardlink_to(fresh)
         except FileExistsError:
             return False
-        finally:
-            fresh.unlink()
         _sync(path.parent)
         return True
 
 
-def _staged(path: Path, content: bytes, mode: int) -> Path:
-    """The content under another name; what a killed process left there goes."""
+@contextmanager
+def _staged(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """The content under another name; what a killed process left there goes, and so does what is not used."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(handle, mode)  # whatever the umask
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-    return fresh
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)  # whatever the umask
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

@@ -54,6 +54,15 @@ def test_a_secret_that_was_set_stands_in_the_file_that_a_host_gets(
     assert f"HF_TOKEN='{VALUE}'\n" in secret.reveal(file).decode()
 
 
+def test_the_backup_is_called_for_behind_a_link_as_well(
+    capsys: Capsys, monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+
+    assert "back up this key" in given(monkeypatch, capsys, root, VALUE, "set", "hf-token").err
+
+
 def test_the_first_one_says_what_it_made_and_that_the_key_needs_a_backup(
     capsys: Capsys, monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path
 ) -> None:
@@ -65,8 +74,8 @@ def test_the_first_one_says_what_it_made_and_that_the_key_needs_a_backup(
         f"hf-token is set in {root}/inventory/secrets.age\n",
         (
             f"made {tmp_path}/home/.config/stackctl/age.key\n"
-            f"made {root}/inventory/secrets.recipients\n"
             "back up this key where only you can read it: without it the secrets cannot be read again\n"
+            f"made {root}/inventory/secrets.recipients\n"
         ),
     )
     assert second == (0, first.out, "")

@@ -63,15 +63,16 @@ def test_a_secret_that_was_set_reaches_a_file_with_its_exact_value(file: Path) -
 
 
 def test_the_first_secret_makes_a_key_for_its_owner_alone_and_lists_it(file: Path, key: Path) -> None:
-    made = age.put(file, "hf", VALUE)
+    made: list[Path] = []
+    age.put(file, "hf", VALUE, made.append)
+    age.put(file, "other", "x", made.append)
 
     listed = file.with_name("secrets.recipients")
-    assert made == (key, listed)
+    assert made == [key, listed]
     assert [mode(path) for path in (key.parent, key, file, listed)] == ["700", "600", "644", "644"]
     assert file.read_text().startswith("-----BEGIN AGE ENCRYPTED FILE-----\n")
     assert "hf" not in file.read_text().split("\n", 1)[0]
     assert listed.read_text().splitlines()[-1] == str(Identity.from_str(lines(key)[-1]).to_public())
-    assert age.put(file, "other", "x") == ()
 
 
 def lines(path: Path) -> list[str]:
@@ -96,7 +97,10 @@ def test_a_first_key_joins_those_that_were_listed_before(file: Path, key: Path) 
     colleague = Identity.generate()
     listed.write_text(f"# a colleague\n{colleague.to_public()}")
 
-    assert age.put(file, "hf", VALUE) == (key, listed)
+    made: list[Path] = []
+    age.put(file, "hf", VALUE, made.append)
+
+    assert made == [key, listed]
     own = Identity.from_str(lines(key)[-1])
     assert listed.read_text() == f"# a colleague\n{colleague.to_public()}\n{own.to_public()}\n"
     assert pyrage.decrypt(file.read_bytes(), [own]) == pyrage.decrypt(file.read_bytes(), [colleague])
@@ -294,6 +298,7 @@ def test_any_of_several_keys_opens_the_file(file: Path, key: Path) -> None:
         (str(Identity.generate()), ":1 is a private key | write its public key instead, and run"),
         (str(Identity.generate().to_public()), " does not list a key of yours | add `age1"),
     ],
+    ids=["missing", "empty", "no key", "a private key", "another's"],
 )
 def test_recipients_that_would_lock_someone_out_are_refused(file: Path, text: str | None, told: str) -> None:
     age.put(file, "hf", "x")
@@ -319,6 +324,19 @@ def test_a_folder_that_cannot_be_written_to_is_told(file: Path) -> None:
         f"{file} cannot be written: is a directory | "
     )
     assert age.read(file).values == {"hf": "x"}
+
+
+def test_a_full_disk_costs_nothing_and_leaves_no_copy_of_a_key(
+    file: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age.put(file, "hf", "x")
+    before = {path: path.read_bytes() for path in (*file.parent.iterdir(), *key.parent.iterdir())}
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
+
+    told = "cannot be written: no space left on device | check the path, its mode and the room there"
+    assert complaint(lambda: age.put(file, "hf", "y")) == f"{file} {told}"
+    assert complaint(lambda: age.rotate(file)) == f"{key}.1 {told}"
+    assert {path: path.read_bytes() for path in (*file.parent.iterdir(), *key.parent.iterdir())} == before
 
 
 def test_what_was_decrypted_stays_out_of_a_representation(file: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from stackctl.core.artifact import Artifact
 from stackctl.core.secret import SecretRef
+from stackctl.ops import age
 from stackctl.ops.files import with_block
 from stackctl.views.plan import plan_json, plan_text
 from tests.engine.fleet import one_host
@@ -76,6 +77,23 @@ def test_a_secret_reaches_the_file_and_nothing_else(tmp_path: Path, monkeypatch:
 
     assert conf.read_text() == "TOKEN=hunter2-hunter2\n"
     assert "hunter2" not in plan_text(plan) + plan_json(plan) + repr(outcome)
+    assert run.plan().changes == 0
+
+
+def test_a_secret_kept_beside_the_inventory_reaches_the_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACKCTL_AGE_IDENTITY", str(tmp_path / "age.key"))
+    age.put(tmp_path / "secrets.age", "token", "hunter3-hunter3")
+    ref = SecretRef.parse("age:token", str(tmp_path / "secrets.age"))
+    conf = tmp_path / "token.env"
+    run = one_host(tmp_path / "d", WRITE, owned(conf, f"TOKEN={ref.placeholder}\n", 0o600, ref))
+
+    plan = run.plan()
+    outcome = run.apply(plan)
+
+    assert conf.read_text() == "TOKEN=hunter3-hunter3\n"
+    assert "hunter3" not in plan_text(plan) + plan_json(plan) + repr(outcome)
     assert run.plan().changes == 0
 
 
