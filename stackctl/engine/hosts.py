@@ -1,13 +1,14 @@
 """What a command can do with the hosts it reached, whether one process holds them all or several do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from stackctl.core.finding import Finding
 from stackctl.core.job import Job
+from stackctl.engine.actor import Actor
 from stackctl.engine.hostkeys import NewKey
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
 from stackctl.plan.drift import Drift
@@ -38,10 +39,11 @@ class Recorded:
 class Hosts(ABC):
     """Connected hosts of one environment; use as a context manager."""
 
-    environment: str
-    jobs: Sequence[Job]
-
-    def __init__(self) -> None:
+    def __init__(self, environment: str, jobs: Sequence[Job], who: Callable[[], Actor]) -> None:
+        """`who` is asked once, when something is to be recorded: git takes its time."""
+        self.environment = environment
+        self.jobs = jobs
+        self.who = who
         self.outcomes: dict[str, HostOutcome] = {}
         """Hosts whose apply has come to its end."""
 

@@ -42,13 +42,9 @@ class Run(Hosts):
         who: Callable[[], Actor],
         new_session: Callable[[Connection], Session] = SshSession,
     ) -> None:
-        """`who` is asked once, when something is to be recorded: git takes its time."""
-        super().__init__()
-        self.environment = environment
-        self.jobs = jobs
+        super().__init__(environment, jobs, who)
         self.find_deploy = find_deploy
         self.listen = listen
-        self.who = who
         self.new_session = new_session
         self.sessions: dict[str, Session] = {}
         self.declared: dict[str, Declared] = {}

@@ -8,7 +8,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
@@ -71,11 +71,10 @@ class Shards(Hosts):
         processes: int,
         new_session: Callable[[Connection], Session] = SshSession,
     ) -> None:
-        super().__init__()
-        self.environment = environment
-        self.jobs = jobs
+        super().__init__(environment, jobs, who)
         self.listen = listen
-        self.who = who
+        self.number = 0
+        """Of the last call."""
         self.shards: list[_Shard] = []
         for number in range(min(processes, len(jobs))):
             share = jobs[number::processes]
@@ -148,33 +147,38 @@ class Shards(Hosts):
 
     def _call(self, calls: Mapping[int | None, tuple[str, tuple[Any, ...]]]) -> list[Any]:
         """Send each shard its call and collect the results, telling events as they come."""
-        called = {shard.pipe: shard for shard in self.shards if shard.process.pid in calls}
-        for pipe, shard in called.items():
-            pipe.send(calls[shard.process.pid])
+        self.number += 1
+        waiting = [shard.pipe for shard in self.shards if shard.process.pid in calls]
+        for shard in self.shards:
+            if shard.pipe in waiting:
+                shard.pipe.send((self.number, *calls[shard.process.pid]))
         try:
-            return list(self._collected(called))
+            return [_value(result) for result in self._collected(waiting)]
         except KeyboardInterrupt:
-            for pipe in called:
-                pipe.send((_INTERRUPT, ()))
-            for _ in self._collected(called, interrupted=True):
-                pass
+            for pipe in waiting:
+                pipe.send((self.number, _INTERRUPT, ()))
+            list(self._collected(waiting))
             raise
 
-    def _collected(self, waiting: dict[Pipe, _Shard], *, interrupted: bool = False) -> Iterable[Any]:
+    def _collected(self, waiting: list[Pipe]) -> Iterator[Any]:
+        """Results as they come; whoever has answered is no longer in `waiting`."""
         while waiting:
-            for ready in wait(list(waiting)):
-                pipe = cast("Pipe", ready)
+            for ready in cast("list[Pipe]", wait(waiting)):
                 try:
-                    said = pipe.recv()
+                    number, said = ready.recv()
                 except EOFError as error:
                     raise RuntimeError("a process of this run is gone") from error
                 if isinstance(said, Event):
                     self.listen(said)
-                    continue
-                del waiting[pipe]
-                if isinstance(said, _Failed) and not interrupted:
-                    raise said.error
-                yield said
+                elif number == self.number:  # an answer to a call that was interrupted may come late
+                    waiting.remove(ready)
+                    yield said
+
+
+def _value(result: Any) -> Any:
+    if isinstance(result, _Failed):
+        raise result.error
+    return result
 
 
 def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -187,22 +191,20 @@ def _serve(start: Callable[..., Run], pipe: Pipe, others: Sequence[Pipe]) -> Non
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the operator's Ctrl-C is for the first process alone
     signal.signal(_INTERRUPTED, signal.default_int_handler)
-    calls: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
+    calls: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
     threading.Thread(target=_hear, args=(pipe, calls), daemon=True).start()
     actors: list[Actor] = []
-    run = start(listen=pipe.send, who=lambda: actors[-1])
+    run = start(listen=lambda event: pipe.send((0, event)), who=lambda: actors[-1])
+    number = 0
     while True:
         try:
-            name, arguments = calls.get()
+            number, name, arguments = calls.get()
             if name == _CARRY_OUT:
-                actor, *arguments = arguments
-                actors.append(actor)
-            pipe.send(getattr(run, name)(*arguments))
-        except KeyboardInterrupt as error:
-            if run.progress.keys() - run.done.keys():
-                pipe.send(_Failed(error))
-        except Exception as error:  # noqa: BLE001 - handed to the first process
-            pipe.send(_Failed(error))
+                actors.append(arguments[0])
+                arguments = arguments[1:]
+            pipe.send((number, getattr(run, name)(*arguments)))
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - handed to the first process
+            pipe.send((number, _Failed(error)))
 
 
 def _hear(pipe: Pipe, calls: "queue.SimpleQueue[Any]") -> None:
@@ -212,7 +214,7 @@ def _hear(pipe: Pipe, calls: "queue.SimpleQueue[Any]") -> None:
             call = pipe.recv()
         except (EOFError, OSError):
             os._exit(0)
-        if call[0] == _INTERRUPT:
+        if call[1] == _INTERRUPT:
             signal.pthread_kill(threading.main_thread().ident or 0, _INTERRUPTED)
         else:
             calls.put(call)
