@@ -24,12 +24,12 @@ READ_AUDIT = Command(
 """The whole log, oldest first."""
 
 # A line is whole or it is not there: where the disk is full half-way, the log is cut back to what it was.
-# `date` is the host's; the order of lines, not their times, says what came first, since clocks are set back.
+# It goes through `cat`, which says why it cannot write; the shell's own printf does not. `date` is the host's; the order of lines, not their times, says what came first, since clocks are set back.
 NOTE = """note() {
   log=$STACKCTL_STATE/audit.jsonl
   mkdir -p -m 700 -- "$STACKCTL_STATE" && (umask 077 && : >>"$log") || return 1
   size=$(stat -c %s -- "$log") || return 1
-  if printf '{"at": "%s", %s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${1#?}" >>"$log" && sync -- "$log"
+  if printf '{"at": "%s", %s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${1#?}" | cat >>"$log" && sync -- "$log"
   then return 0; fi
   truncate -s "$size" -- "$log"
   return 1

@@ -101,7 +101,7 @@ def _entries(lines: Iterable[str]) -> Iterator[Entry]:
         try:
             values = json.loads(line)
             yield Entry(values.pop("at"), values.pop("run"), values.pop("kind"), values)
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
 
 

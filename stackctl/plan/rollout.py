@@ -47,5 +47,5 @@ def _together(standings: Mapping[str, Standing], new: Collection[str]) -> Iterat
     for host, standing in standings.items():
         models = () if host in new else standing.replicas
         if all(down[model] < max(1, standing.replicas[model] // 2) for model in models):
-            down.update(models)
+            down.update(list(models))  # a mapping would be taken for counts
             yield host
