@@ -61,7 +61,10 @@ class Project(FactBase[ProjectState]):
         folder = shlex.quote(file.rsplit("/", 1)[0])
         listed = " ".join(shlex.quote(image) for image in images)
         encoded = base64.b64encode(text.encode()).decode()
-        return _PROJECT.format(text=encoded, name=name, folder=folder, images=listed, kept=_kept(project))
+        compose = f"docker compose -p {name} --project-directory {folder} -f - config"
+        # Compose 2.26 hashes without the variables of these files, but labels its containers with them.
+        whole = f"{compose} | {compose}" if "env_file" in text else compose
+        return _PROJECT.format(text=encoded, config=whole, name=name, images=listed, kept=_kept(project))
 
     @staticmethod
     def default() -> ProjectState:
@@ -100,7 +103,7 @@ _PROJECT = """command -v docker >/dev/null && docker compose version >/dev/null 
 docker info >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
 set -e
 text={text}
-hashes=$(echo $text | base64 -d | docker compose -p {name} --project-directory {folder} -f - config --hash '*')
+hashes=$(echo $text | base64 -d | {config} --hash '*')
 printf '%s\\n' "$hashes" | sed 's/^/wanted /'
 docker ps -a --no-trunc --filter label=com.docker.compose.project={name} \
 --filter label=com.docker.compose.oneoff=False --format \

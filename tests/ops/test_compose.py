@@ -210,6 +210,17 @@ def test_a_container_whose_secrets_this_run_writes_is_recreated_for_them(tmp_pat
     assert changes[-1].reason == "recreate chat, its secrets change"
 
 
+def test_the_variables_of_a_containers_files_are_in_the_hash_it_is_compared_by(tmp_path: Path) -> None:
+    docker(tmp_path, wanted={}, running=[["chat", "hash of resolved", "running", "lab/chat:1"]])
+    script = (tmp_path / "bin/docker").read_text()
+    hashed = "*'config --hash'*) echo \"chat hash of $(cat)\";; *' config') cat >/dev/null; echo resolved;;\n'ps -a'"
+    (tmp_path / "bin/docker").write_text(
+        script.replace("*'config --hash'*)", "unused)").replace("'ps -a'", hashed, 1)
+    )
+
+    assert planned(tmp_path, Artifact("/etc/compose.yaml", service())) == ()
+
+
 def test_what_is_planned_without_docker_is_not_known_for_sure(tmp_path: Path) -> None:
     program(tmp_path / "bin", "docker", "exit 127")
     run = one_host(tmp_path / "d", PROJECT, FILE, session=lambda _: LocalSession(tmp_path / "bin"))
