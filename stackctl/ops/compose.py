@@ -186,7 +186,7 @@ def _bring(project: str, file: Artifact, state: ProjectState) -> str:
 
 # The copy is of what Compose reads, not of what the file has become since. It only serves to give reasons:
 # a full disk is none to fail.
-_KEEP = """kept=$(umask 077 && mkdir -p -- @FOLDER@ && chmod 700 -- @FOLDER@ &&
+_KEEP = """kept=$(mkdir -p -- @FOLDER@ && chmod 700 -- @FOLDER@ &&
   find @FOLDER@ -maxdepth 1 -type f -name '.compose.??????????' -mmin +60 -delete &&
   mktemp -- @FOLDER@/.compose.XXXXXXXXXX) && cp -- @FILE@ "$kept" || kept=
 @COMPOSE@ || { rc=$?; rm -f -- "$kept"; exit $rc; }

@@ -274,8 +274,7 @@ _ACT = """systemctl @COMMAND@ -- @UNIT@ && sleep 1 && systemctl is-active -q -- 
 }
 """
 # Hashes of secrets are for root alone. Without a stamp times are compared: no reason to fail.
-_AFTER = """umask 077
-mkdir -p -m 700 -- @STAMPS@ && t=$(mktemp -- @STAMPS@/.XXXXXXXXXX) &&
+_AFTER = """mkdir -p -m 700 -- @STAMPS@ && t=$(mktemp -- @STAMPS@/.XXXXXXXXXX) &&
   printf 'invocation %s\\n%s\\n' "$(systemctl show -p InvocationID --value -- @UNIT@)" "$files" >"$t" &&
   mv -fT -- "$t" @STAMP@ || true
 """

@@ -152,6 +152,12 @@ def test_a_held_package_is_let_go_for_the_move_to_its_pinned_version_alone(
     assert [finding.what for finding in outcome.findings] == ["failed with exit status 100"] * broken
 
 
+def test_a_package_that_is_held_away_is_let_in_at_its_pinned_version(tmp_path: Path) -> None:
+    run = having(tmp_path, ["curl=8.14.1-2"], dpkg="curl hold config-files 8.13.0-1\n")
+
+    assert "apt-mark unhold curl" in run.plan().hosts[0].changes[0].commands[0]
+
+
 def test_without_a_pin_nothing_may_become_older(tmp_path: Path) -> None:
     run = having(tmp_path, ["jq"], dpkg="")
 

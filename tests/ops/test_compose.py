@@ -155,6 +155,8 @@ def brought_up(tmp_path: Path, *, succeeds: bool = True, body: str = PROJECT) ->
 def test_the_file_that_a_project_was_brought_up_from_is_kept_for_root_alone(
     tmp_path: Path, kept: Path
 ) -> None:
+    kept.parent.mkdir(0o755)
+
     brought_up(tmp_path)
 
     assert kept.read_text() == service()
