@@ -71,7 +71,7 @@ class Reboot(PyinfraCommand):
         super().__init__()
         self.reason = reason
         self.marker = marker
-        """Name of a file in `REBOOTS` that says the host owes this reboot, until it has had it."""
+        """Name of the file below `/run/stackctl/reboot/` that keeps an owed reboot in mind until it happens."""
 
     def execute(self, state: Any, host: Any, connector_arguments: Any) -> bool:  # noqa: ARG002
         """Under plain pyinfra, as its `@fake` connector is, it is a command like others."""
