@@ -1,6 +1,6 @@
 """The machine itself: packages, names, clock, kernel settings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackctl.core.artifact import FileTemplate
@@ -39,11 +39,11 @@ def resolve(fleet: Fleet, host: str) -> SystemSpec:
     """Every host has this capability."""
     wanted = fleet.hosts[host]
     timesyncd = wanted.system.time == "timesyncd"
-    packages = {*_PACKAGES, *wanted.system.packages, *([_TIME_PACKAGE] if timesyncd else [])}
+    own = (*_PACKAGES, *([_TIME_PACKAGE] if timesyncd else []))
     return SystemSpec(
         os=wanted.os,
         hostname=wanted.system.hostname or host,
-        packages=tuple(sorted(packages)),
+        packages=_packages(own, wanted.system.packages),
         names=_names(fleet),
         timesyncd=timesyncd,
         time_servers=wanted.system.time_servers if timesyncd else (),
@@ -73,6 +73,11 @@ def check(fleet: Fleet) -> Iterator[Problem]:
             key = ("hosts", name, "system", "time_servers")
             what = "is given, but the clock is kept from outside"
             yield Problem.at(*key, what=what, hint="take out `time: external` or the servers")
+
+
+def _packages(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Each package once, as the inventory has it where it has it: pinned perhaps."""
+    return tuple(sorted({item.partition("=")[0]: item for item in (*own, *wanted)}.values()))
 
 
 def _names(fleet: Fleet) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import base64
 import json
 import shlex
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,13 @@ from pyinfra.context import host
 
 from stackctl.core.artifact import Artifact
 from stackctl.ops import secret
-from stackctl.ops.step import TOLD, Step, changes
+from stackctl.ops.services import Services, difference, environment_files, services
+from stackctl.ops.step import TOLD, Step, changes, files_of
+from stackctl.ops.trace import saw
+from stackctl.ops.wording import some
+
+KEPT = "/var/lib/stackctl"
+"""Folder with the compose file that each project was last brought up from."""
 
 PULL_SECONDS = 3600
 """A model server's image has up to 20 GB."""
@@ -29,6 +35,8 @@ class Container:
     hash: str
     state: str
     image: str
+    id: str = ""
+    """Another container has another one, be it of the same configuration."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class ProjectState:
     containers: tuple[Container, ...]
     absent: tuple[str, ...]
     """Images the host does not have."""
+    kept: str | None = None
+    """The compose file that the project was last brought up from, where it is not the wanted one."""
 
 
 class Project(FactBase[ProjectState]):
@@ -50,9 +60,11 @@ class Project(FactBase[ProjectState]):
         name = shlex.quote(project)
         folder = shlex.quote(file.rsplit("/", 1)[0])
         listed = " ".join(shlex.quote(image) for image in images)
-        return _PROJECT.format(
-            text=base64.b64encode(text.encode()).decode(), name=name, folder=folder, images=listed
-        )
+        encoded = base64.b64encode(text.encode()).decode()
+        compose = f"docker compose -p {name} --project-directory {folder} -f - config"
+        # Compose 2.26 hashes without the variables of these files, but labels its containers with them.
+        whole = f"{compose} | {compose}" if "env_file" in text else compose
+        return _PROJECT.format(text=encoded, config=whole, name=name, images=listed, kept=_kept(project))
 
     @staticmethod
     def default() -> ProjectState:
@@ -60,8 +72,9 @@ class Project(FactBase[ProjectState]):
         return ProjectState(None, (), ())
 
     def process(self, output: Iterable[str]) -> ProjectState:
-        """Tagged lines: `wanted SERVICE HASH`, `container JSON`, `absent IMAGE`, `nodocker`."""
+        """Tagged lines: `wanted SERVICE HASH`, `container JSON`, `absent IMAGE`, `kept BASE64`, `nodocker`."""
         wanted: dict[str, str] = {}
+        kept = None
         containers = []
         absent = []
         for line in output:
@@ -75,7 +88,13 @@ class Project(FactBase[ProjectState]):
                 containers.append(Container(*json.loads(rest)))
             if tag == "absent":
                 absent.append(rest)
-        return ProjectState(wanted, tuple(containers), tuple(absent))
+            if tag == "kept":
+                kept = base64.b64decode(rest).decode(errors="replace")
+        return ProjectState(wanted, tuple(containers), tuple(absent), kept)
+
+
+def _kept(project: str) -> str:
+    return shlex.quote(f"{KEPT}/{project}.compose.yaml")
 
 
 # What somebody once ran with `docker compose run` is none of the project's own containers.
@@ -83,12 +102,14 @@ class Project(FactBase[ProjectState]):
 _PROJECT = """command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
 docker info >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
 set -e
-hashes=$(echo {text} | base64 -d | docker compose -p {name} --project-directory {folder} -f - config --hash '*')
+text={text}
+hashes=$(echo $text | base64 -d | {config} --hash '*')
 printf '%s\\n' "$hashes" | sed 's/^/wanted /'
 docker ps -a --no-trunc --filter label=com.docker.compose.project={name} \
 --filter label=com.docker.compose.oneoff=False --format \
-'container ["{{{{.Label "com.docker.compose.service"}}}}","{{{{.Label "com.docker.compose.config-hash"}}}}","{{{{.State}}}}","{{{{.Image}}}}"]'
+'container ["{{{{.Label "com.docker.compose.service"}}}}","{{{{.Label "com.docker.compose.config-hash"}}}}","{{{{.State}}}}","{{{{.Image}}}}","{{{{.ID}}}}"]'
 for image in {images}; do docker image inspect "$image" >/dev/null 2>&1 || printf 'absent %s\\n' "$image"; done
+[ ! -f {kept} ] || echo $text | base64 -d | cmp -s - {kept} || printf 'kept %s\\n' "$(base64 -w0 {kept})"
 """
 
 
@@ -102,54 +123,103 @@ def project(
     `after` names operations that write what Compose reads beside `file`: its hashes are then not final yet.
     """
     touched = any([changes(operation) for operation in after])
+    written = {path for operation in after for path in files_of(operation)}
     text = secret.reveal(file).decode()
     state = host.get_fact(Project, project=project, file=file.path, text=text, images=tuple(images))
-    pull = images if state.wanted is None else state.absent
-    for image in pull:
+    wanted = services(file.content)
+    _note(project, wanted, state)
+    known = state.wanted is not None
+    for image in images if state.wanted is None else state.absent:
         yield Step(
             f"docker pull -q -- {shlex.quote(image)}",
             reason=f"pull {image}",
             action="add",
             seconds=PULL_SECONDS,
             hint="check the image's name and that this host reaches its registry",
+            known=known,
         )
-    reasons = _reasons(state)
-    if not reasons and touched and state.wanted is not None:
-        reasons.append("compare the containers with their changed secrets")
-    if reasons or state.wanted is None:
+    reasons = _reasons(state, wanted, written) if known else ["create the containers"]
+    if not reasons and touched:
+        reasons = ["compare the containers with their changed secrets"]
+    if reasons:
         yield Step(
-            _bring(project, file.path, state),
-            reason="; ".join(reasons) or "create the containers",
+            _bring(project, file, state),
+            reason="; ".join(reasons),
             action="add" if not state.containers else "change",
             seconds=UP_SECONDS,
             hint=f"read `docker compose -p {project} logs` on the host",
+            known=known,
         )
 
 
-def _bring(project: str, path: str, state: ProjectState) -> str:
-    """Compose's command; `up` refuses a project without services."""
+def _note(project: str, wanted: Services, state: ProjectState) -> None:
+    """Compose's hash is left out: it takes in the values of secrets, and another hash is another container."""
+    for service in {**wanted, **(state.wanted or {})}:
+        saw(f"container {project}/{service}")
+    for item in state.containers:
+        # One that fails is restarted again and again: which of the two it is right now is chance.
+        now = "running" if item.state == "restarting" else item.state
+        identity = {"id": item.id[:12]} if item.id else {}
+        saw(f"container {project}/{item.service}", state=now, image=item.image, **identity)
+
+
+def _bring(project: str, file: Artifact, state: ProjectState) -> str:
+    """Compose's command, after which a copy of its file is kept; `up` refuses a project without services."""
     # A run that was cut off may still be at it on the host: two at once end in a conflict over names.
     patiently = f"flock -w {UP_SECONDS // 2} {shlex.quote(f'/run/stackctl-{project}.lock')}"
-    whole = f"{patiently} docker compose -p {shlex.quote(project)} -f {shlex.quote(path)} --progress plain"
-    if state.wanted == {}:
-        return f"{whole} down --remove-orphans"
-    return f"{whole} up -d --remove-orphans --no-build --pull never --quiet-pull"
+    path = shlex.quote(file.path)
+    whole = f"{patiently} docker compose -p {shlex.quote(project)} -f {path} --progress plain"
+    verb = (
+        "down --remove-orphans"
+        if state.wanted == {}
+        else "up -d --remove-orphans --no-build --pull never --quiet-pull"
+    )
+    if file.secrets:
+        return f"{whole} {verb}"
+    return (
+        _KEEP.replace("@COMPOSE@", f"{whole} {verb}")
+        .replace("@FILE@", path)
+        .replace("@KEPT@", _kept(project))
+        .replace("@FOLDER@", shlex.quote(KEPT))
+    )
 
 
-def _reasons(state: ProjectState) -> list[str]:
+# The copy is of what Compose reads, not of what the file has become since. It only serves to give reasons:
+# a full disk is none to fail.
+_KEEP = """kept=$(mkdir -p -- @FOLDER@ && chmod 700 -- @FOLDER@ &&
+  find @FOLDER@ -maxdepth 1 -type f -name '.compose.??????????' -mmin +60 -delete &&
+  mktemp -- @FOLDER@/.compose.XXXXXXXXXX) && cp -- @FILE@ "$kept" || kept=
+@COMPOSE@ || { rc=$?; rm -f -- "$kept"; exit $rc; }
+[ -z "$kept" ] || mv -fT -- "$kept" @KEPT@
+"""
+
+
+def _reasons(state: ProjectState, services_: Services, written: Collection[str]) -> list[str]:
     wanted = state.wanted or {}
     found = {container.service: container for container in state.containers}
+    before = services(state.kept)
     reasons = []
     for service, wanted_hash in sorted(wanted.items()):
         container = found.get(service)
+        after = services_.get(service, {})
+        secrets = any(path in written for path in environment_files(after))
         if container is None:
-            reasons.append(f"create {service}")
-        elif container.hash != wanted_hash:
-            reasons.append(f"recreate {service}, its configuration differs")
+            continue
+        if container.hash != wanted_hash or secrets:
+            fields = difference(before[service], after) if service in before else ""
+            reasons.append(_recreate(service, fields, secrets=secrets))
         elif container.state not in {"running", "restarting"}:
             reasons.append(f"start {service}, it is {container.state}")
-    reasons += [f"remove {service}" for service in sorted(set(found) - set(wanted))]
-    return reasons
+    new, old = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    return [*reasons, *([f"create {some(new)}"] if new else []), *([f"remove {some(old)}"] if old else [])]
+
+
+def _recreate(service: str, fields: str, *, secrets: bool) -> str:
+    if fields:
+        return f"recreate {service}: {fields}{', its secrets change' if secrets else ''}"
+    return (
+        f"recreate {service}, {'its secrets change' if secrets else 'it was made from another configuration'}"
+    )
 
 
 class Answers(FactBase[bool]):

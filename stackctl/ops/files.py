@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pyinfra.api import FactBase, operation
@@ -14,7 +15,8 @@ from pyinfra.context import host
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.ops import secret
-from stackctl.ops.step import Check, Step, WriteFiles
+from stackctl.ops.step import Check, Guard, Step, WriteFiles
+from stackctl.ops.trace import saw
 from stackctl.plan.change import FileChange
 from stackctl.plan.compare import FileState, compare
 
@@ -25,7 +27,7 @@ _LOOK = """look() {
   if [ -L "$2" ]; then printf '%s link %s\\n' "$1" "$(readlink -n -- "$2" | base64 -w0)"
   elif [ -f "$2" ]; then
     s=$(sha256sum <"$2") s=${s%% *}
-    printf '%s file %s %s ' "$1" "$(stat -c '%a %u %g' -- "$2")" "$s"
+    printf '%s file %s %s ' "$1" "$(stat -c '%a %u %g %Z' -- "$2")" "$s"
     if [ "$3" = "$s" ] || [ "$3" = - ] || [ "$(stat -c %s -- "$2")" -gt LARGEST ]
     then printf -- -; else base64 -w0 -- "$2"; fi
     stat -c ' %U/%G' -- "$2"
@@ -35,7 +37,15 @@ _LOOK = """look() {
 """.replace("LARGEST", str(LARGEST_SHOWN))
 
 
-class Files(FactBase[dict[str, FileState]]):
+@dataclass(frozen=True)
+class Found(FileState):
+    """A file on a host, and when it was last touched."""
+
+    changed: str = ""
+    """Inode change time in seconds: tells that a secret changed without telling its hash."""
+
+
+class Files(FactBase[dict[str, Found]]):
     """State of several files by path; absent ones are left out.
 
     Takes pairs of path and the sha256 that needs no content back (`-`: never any content).
@@ -48,27 +58,28 @@ class Files(FactBase[dict[str, FileState]]):
         return _LOOK + "".join(calls)
 
     @staticmethod
-    def default() -> dict[str, FileState]:
+    def default() -> dict[str, Found]:
         """Nothing there."""
         return {}
 
-    def process(self, output: Iterable[str]) -> dict[str, FileState]:
+    def process(self, output: Iterable[str]) -> dict[str, Found]:
         """One line a file, in the order asked for."""
         found = {}
         for line in output:
-            index, kind, *rest = line.split(" ", 7)
+            index, kind, *rest = line.split(" ", 8)
             found[self.paths[int(index)]] = _state(kind, rest)
         return found
 
 
-def _state(kind: str, rest: Sequence[str]) -> FileState:
+def _state(kind: str, rest: Sequence[str]) -> Found:
     if kind == "link":
-        return FileState("link", link=base64.b64decode(rest[0]).decode(errors="replace"))
+        return Found("link", link=base64.b64decode(rest[0]).decode(errors="replace"))
     if kind != "file":
-        return FileState(kind.replace("_", " "))
-    mode, uid, gid, sha256, content, names = rest
+        return Found(kind.replace("_", " "))
+    mode, uid, gid, changed, sha256, content, names = rest
     owner, _, group = names.partition("/")
-    return FileState("file", int(mode, 8), _named(owner, uid), _named(group, gid), sha256, _text(content))
+    ids = _named(owner, uid), _named(group, gid)
+    return Found("file", int(mode, 8), *ids, sha256, _text(content), changed=changed)
 
 
 def _named(name: str, number: str) -> str:
@@ -86,7 +97,9 @@ def _text(encoded: str) -> str | None:
 
 
 @operation()
-def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Generator[WriteFiles, None, None]:
+def write(
+    artifacts: Sequence[Artifact], check: Sequence[str] = (), guard: Guard | None = None
+) -> Generator[WriteFiles, None, None]:
     """Have these files exactly so.
 
     They are staged, judged by `check` (an argument vector in which a file's path stands for the staged
@@ -95,6 +108,8 @@ def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Generator
     hashes = {artifact.path: hashlib.sha256(secret.reveal(artifact)).hexdigest() for artifact in artifacts}
     asked = [(artifact.path, "-" if artifact.secrets else hashes[artifact.path]) for artifact in artifacts]
     found = host.get_fact(Files, wanted=asked) if asked else {}
+    for artifact in artifacts:
+        _note(artifact, found.get(artifact.path))
     pairs = [(item, compare(item, hashes[item.path], found.get(item.path))) for item in artifacts]
     different = [(artifact, change) for artifact, change in pairs if change is not None]
     if different:
@@ -102,7 +117,20 @@ def write(artifacts: Sequence[Artifact], check: Sequence[str] = ()) -> Generator
             [artifact for artifact, _ in different],
             [change for _, change in different],
             Check(tuple(check)) if check else None,
+            guard,
         )
+
+
+def _note(artifact: Artifact, found: Found | None) -> None:
+    thing = f"file {artifact.path}"
+    if found is None:
+        saw(thing)
+    elif found.kind != "file":
+        saw(thing, kind=found.kind)
+    else:
+        # The hash of a short secret is as good as the secret.
+        content = {"changed": found.changed} if artifact.secrets else {"sha256": found.sha256}
+        saw(thing, mode=f"{found.mode:o}", owner=f"{found.owner}:{found.group}", **content)
 
 
 @operation()
@@ -111,6 +139,7 @@ def directories(paths: Sequence[str]) -> Generator[Step, None, None]:
     # With `/.` at its end a path is the directory itself, wherever a link on another disk leads to.
     found = host.get_fact(Files, wanted=[(f"{path}/.", "-") for path in paths]) if paths else {}
     for path in paths:
+        saw(f"directory {path}", **({"kind": found[f"{path}/."].kind} if f"{path}/." in found else {}))
         if f"{path}/." not in found:
             yield Step(f"mkdir -p -- {shlex.quote(path)}", reason=f"make {path}", action="add")
 
@@ -128,25 +157,35 @@ def present(paths: Sequence[str], hint: str) -> Generator[Step, None, None]:
 
 
 @operation()
-def block(path: str, marker: str, lines: Sequence[str]) -> Generator[WriteFiles, None, None]:
+def block(
+    path: str, marker: str, lines: Sequence[str], guard: Guard | None = None
+) -> Generator[WriteFiles, None, None]:
     """Have these lines between two marked comment lines of a file that others write to as well.
 
     What stands outside the markers is left as it is; a missing block is appended.
     """
     found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
     before = _content(path, found)
-    after = with_block(before, marker, lines)
-    yield from _rewrite(path, found, before, after)
+    present = "\n".join(_split(before, marker)[1])
+    saw(f"block {marker} in {path}", **({"sha256": _sha256(present)} if present else {}))
+    yield from _rewrite(path, found, before, with_block(before, marker, lines), guard=guard)
 
 
 def with_block(text: str, marker: str, lines: Sequence[str]) -> str:
     """`text` with the marked block holding exactly `lines`."""
-    begin, end = f"# stackctl {marker}: begin", f"# stackctl {marker}: end"
-    wanted = [begin, *lines, end]
+    before, _, behind = _split(text, marker)
+    return "\n".join([*before, *_bounded(marker, lines), *behind]) + "\n"
+
+
+def _bounded(marker: str, lines: Sequence[str]) -> list[str]:
+    return [f"# stackctl {marker}: begin", *lines, f"# stackctl {marker}: end"]
+
+
+def _split(text: str, marker: str) -> tuple[list[str], list[str], list[str]]:
+    """The rows before, of and behind the block; without one all are before."""
     rows = text.removesuffix("\n").split("\n") if text else []
-    place = _place([row.rstrip("\r") for row in rows], begin, end)
-    rows[place] = wanted
-    return "\n".join(rows) + "\n"
+    place = _place([row.rstrip("\r") for row in rows], *_bounded(marker, ()))
+    return rows[: place.start], rows[place], rows[place.stop :]
 
 
 def _place(rows: Sequence[str], begin: str, end: str) -> slice:
@@ -166,6 +205,9 @@ def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Gener
     found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
     before = _content(path, found)
     present = _parsed(path, before)
+    for way in _leaves(values):
+        value = _at(present, way)
+        saw(f"key {'.'.join(way)} in {path}", **({} if value is None else {"value": value}))
     merged = _merged(present, values)
     if found is not None and merged == present:
         return
@@ -180,6 +222,24 @@ def _merged(present: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
         both = isinstance(before, dict) and isinstance(value, Mapping)
         merged[key] = _merged(cast("dict[str, Any]", before), value) if both else value
     return merged
+
+
+def _leaves(values: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Ways to all that is set, down through objects."""
+    ways: list[tuple[str, ...]] = []
+    for key, value in sorted(values.items()):
+        below = _leaves(value) if isinstance(value, Mapping) else []
+        ways += [(key, *way) for way in below] or [(key,)]
+    return ways
+
+
+def _at(value: Any, way: Sequence[str]) -> str | None:
+    """What stands there, as JSON; None: nothing does."""
+    for key in way:
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return json.dumps(value, sort_keys=True)
 
 
 def _parsed(path: str, text: str) -> dict[str, Any]:
@@ -205,13 +265,17 @@ def _unreadable(path: str, what: str) -> FindingsError:
 
 
 def _rewrite(
-    path: str, found: FileState | None, before: str, after: str, mode: int = 0o644
+    path: str, found: FileState | None, before: str, after: str, mode: int = 0o644, guard: Guard | None = None
 ) -> Generator[WriteFiles, None, None]:
     if before == after:
         return
     artifact = Artifact(path, after, mode=mode)
     if found is not None:
         artifact = Artifact(path, after, found.owner, found.group, found.mode)
-    change: FileChange | None = compare(artifact, hashlib.sha256(after.encode()).hexdigest(), found)
+    change: FileChange | None = compare(artifact, _sha256(after), found)
     if change is not None:
-        yield WriteFiles([artifact], [change])
+        yield WriteFiles([artifact], [change], guard=guard)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,13 +1,20 @@
-"""The machine itself: which system it runs, its name, its kernel's settings."""
+"""The machine itself: which system it runs, its name, its kernel's settings, its reboots."""
 
 import shlex
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
 
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.ops.step import Step
+from stackctl.ops.step import REBOOTS, Reboot, Step, changes
+from stackctl.ops.trace import saw
+from stackctl.ops.wording import some
+
+REQUIRED = "/run/reboot-required"
+"""Debian's and Ubuntu's packages leave this file, and their names in another beside it, until the next boot."""
 
 
 class OsRelease(FactBase[str]):
@@ -63,6 +70,41 @@ class Sysctl(FactBase[dict[str, str]]):
         return {key: " ".join(value.split()) for key, value in rows}
 
 
+@dataclass(frozen=True)
+class Owed:
+    """Reboots that a host has yet to have."""
+
+    ours: bool = False
+    """Whether an apply began changes that are whole only after it."""
+    packages: tuple[str, ...] | None = None
+    """Packages that ask for one, as far as they left their names; None: none does."""
+
+
+class Reboots(FactBase[Owed]):
+    """Whether the host owes a reboot; both marks are in memory, so that having had it clears them."""
+
+    def command(self, marker: str) -> str:
+        """One line for each mark."""
+        ours, required = shlex.quote(f"{REBOOTS}/{marker}"), shlex.quote(REQUIRED)
+        names = shlex.quote(f"{REQUIRED}.pkgs")
+        return (
+            f"[ ! -e {ours} ] || echo ours\n"
+            f"[ ! -e {required} ] || {{ echo packages; sort -u -- {names} 2>/dev/null || true; }}\n"
+        )
+
+    @staticmethod
+    def default() -> Owed:
+        """None."""
+        return Owed()
+
+    def process(self, output: Iterable[str]) -> Owed:
+        """`ours`, then `packages` and their names."""
+        rows = list(output)
+        ours = rows[:1] == ["ours"]
+        rest = rows[1:] if ours else rows
+        return Owed(ours, tuple(rest[1:]) if rest[:1] == ["packages"] else None)
+
+
 @operation()
 def system_is(expected: str) -> Generator[Step, None, None]:
     """Refuse a host that runs another system than the inventory says: package names would be wrong."""
@@ -82,6 +124,7 @@ def system_is(expected: str) -> Generator[Step, None, None]:
 def named(hostname: str) -> Generator[Step, None, None]:
     """Have the host called `hostname`, now and after a reboot."""
     found = host.get_fact(HostName)
+    saw("host name", **dict(zip(("name", "boot"), found, strict=False)))
     if found != (hostname, hostname):
         quoted = shlex.quote(hostname)
         yield Step(
@@ -96,9 +139,29 @@ def sysctl(values: Mapping[str, str]) -> Generator[Step, None, None]:
     """Have the running kernel use these settings; a file in /etc/sysctl.d keeps them over a reboot."""
     found = host.get_fact(Sysctl, keys=sorted(values)) if values else {}
     for key, value in sorted(values.items()):
+        saw(f"kernel setting {key}", **({"value": found[key]} if key in found else {}))
         if found.get(key) != " ".join(value.split()):
             yield Step(
                 f"sysctl -q -w {shlex.quote(f'{key}={value}')}",
                 reason=f"{key} {found.get(key, 'unset')} becomes {value}",
                 hint=f"check that this kernel has `{key}`, or take it out of the inventory",
             )
+
+
+@operation()
+def reboot(
+    reason: str, marker: str, after: Sequence[Any] = (), *, packages: bool = False
+) -> Generator[Reboot, None, None]:
+    """Restart the machine when one of the earlier operations in `after` changes something.
+
+    A run that was cut off before it still owes it to the next, by a `marker` that no other reboot has. With
+    `packages` the host is restarted as well when its installed packages ask for that.
+    """
+    touched = any([changes(operation) for operation in after])
+    owed = host.get_fact(Reboots, marker=marker)
+    reasons = [reason] if touched or owed.ours else []
+    if packages and owed.packages is not None:
+        who = some(owed.packages) or "an installed package"
+        reasons.append(f"{who} {'ask' if len(owed.packages) > 1 else 'asks'} for it")
+    if reasons:
+        yield Reboot("; ".join(reasons), marker)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyinfra.api import StringCommand
-from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.command import FileUploadCommand, PyinfraCommand
 
 from stackctl.core.artifact import Artifact
 from stackctl.ops import secret
@@ -58,6 +58,10 @@ class Step(StringCommand):
         self.known = known
         """False where the host cannot say yet: an earlier operation brings what was asked about."""
         self.guard = guard
+
+
+REBOOTS = "/run/stackctl/reboot"
+"""Folder of the markers of owed reboots: in memory, so that a reboot clears it whatever the clock says."""
 
 
 class Reboot(PyinfraCommand):
@@ -185,3 +189,16 @@ def changes(operation: Any) -> bool:
     if not operation.is_complete():
         raise NotSettledError
     return bool(operation.did_change())
+
+
+def files_of(operation: Any) -> tuple[str, ...]:
+    """Paths of the files that an earlier operation writes, as far as its commands say; none if it changes nothing."""
+    if not changes(operation):
+        return ()
+    paths: list[str] = []
+    for command in operation._commands or ():  # noqa: SLF001 - pyinfra tells how many there are, not which
+        if isinstance(command, WriteFiles):
+            paths += [change.path for change in command.changes]
+        elif isinstance(command, FileUploadCommand):
+            paths.append(command.dest)
+    return tuple(paths)

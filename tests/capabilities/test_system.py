@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from stackctl.capabilities import load_fleet, system
+from stackctl.core.finding import FindingsError
 from stackctl.render import job
 from tests.expected import expect_files, files_of
 from tests.inventory import fleet, project
@@ -34,6 +37,23 @@ def test_a_clock_kept_from_outside_needs_no_package(tmp_path: Path) -> None:
 
     assert system.resolve(read, "a").packages == ("ca-certificates", "curl", "systemd-timesyncd")
     assert system.resolve(read, "b").packages == ("ca-certificates", "curl")
+
+
+def test_a_pinned_package_takes_the_place_of_the_stacks_own_of_that_name(tmp_path: Path) -> None:
+    read = fleet(
+        tmp_path,
+        "hosts: {a: {address: 10.0.0.1, system: {time: external, packages: [jq, curl=8.14.1-2, zsh=1:5.9+b1]}}}",
+    )
+
+    assert system.resolve(read, "a").packages == ("ca-certificates", "curl=8.14.1-2", "jq", "zsh=1:5.9+b1")
+
+
+def test_a_package_with_and_without_its_version_stands_twice(tmp_path: Path) -> None:
+    with pytest.raises(FindingsError) as error:
+        fleet(tmp_path, "hosts: {a: {address: 10.0.0.1, system: {packages: [jq, tree, jq=1.7]}}}")
+
+    (finding,) = error.value.findings
+    assert finding.what == "`hosts.a.system.packages.2` lists `jq=1.7` again"
 
 
 def test_a_hosts_own_kernel_setting_wins(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def _deploy(project: Project, part: Part) -> Any:
 
 _FACTS = (
     "look()",
-    "dpkg-query",
+    "dpkg=$(dpkg-query",
     "systemctl show",
     ". /etc/os-release",
     "uname -n",
@@ -67,12 +67,15 @@ def _changes(command: str) -> bool:
 
 
 def _readable(command: str) -> str:
-    """Files by their paths, a long script by its last line."""
+    """Files by their paths, a long script by what it is about or by its last line."""
     written = re.findall(r"^mv -fT -- \S+ (\S+)$", command, re.MULTILINE)
     if written:
         judged = re.findall(r"^(.*) >&2 \|\| exit 66$", command, re.MULTILINE)
         return f"write {' '.join(written)}{''.join(f' once judged by {check}' for check in judged)}"
     lines = command.strip().splitlines()
+    about = [line for line in lines if re.match(r"systemctl (re|start)|flock .* docker compose", line)]
+    if about:
+        return f"{about[0]} …"
     return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1].strip()}"
 
 

@@ -1,5 +1,6 @@
 """Files appear whole, together and with their final mode, or not at all."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from stackctl.ops import age
 from stackctl.ops.files import with_block
 from stackctl.views.plan import plan_json, plan_text
 from tests.engine.fleet import one_host
+from tests.ops.seen import seen
 
 WRITE = "files.write(name='write the files', artifacts=files_, check=spec or ())"
 
@@ -284,3 +286,66 @@ def test_directories_that_somebody_else_must_bring_are_all_named_when_missing(tm
         f"{tmp_path}/lost: is not on the host, or is no directory",
     ]
     assert findings[0].where == "gpu1 · demo · check the weights"
+
+
+def test_files_are_seen_with_mode_owner_and_hash_and_secret_ones_with_their_time_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACKCTL_TEST_SEEN", "hunter2")
+    ref = SecretRef.parse("env:STACKCTL_TEST_SEEN")
+    plain, hidden = tmp_path / "conf", tmp_path / "token"
+    plain.write_text("ours\n")
+    hidden.write_text("hunter2")
+    hidden.chmod(0o600)
+    (tmp_path / "link").symlink_to(plain)
+    artifacts = [
+        owned(plain, "other\n"),
+        owned(hidden, ref.placeholder, 0o600, ref),
+        owned(tmp_path / "link", "x"),
+        owned(tmp_path / "gone", "x"),
+    ]
+
+    assert seen(one_host(tmp_path / "d", WRITE, *artifacts)) == {
+        f"file {plain}": {
+            "mode": "644",
+            "owner": "root:root",
+            "sha256": "13102ad5e68a577a21dbe1aa6b16189e93e979278d6b9917d7f279a9a3dabd16",
+        },
+        f"file {hidden}": {"mode": "600", "owner": "root:root", "changed": str(int(hidden.stat().st_ctime))},
+        f"file {tmp_path}/link": {"kind": "link"},
+        f"file {tmp_path}/gone": {},
+    }
+
+
+def test_of_a_file_that_others_write_to_only_our_block_is_seen(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    body = "files.block(name='list hosts', path=spec, marker='fleet', lines=['a'])"
+    block = "# stackctl fleet: begin\na\n# stackctl fleet: end\n"
+    found = []
+    for text in ("127.0.0.1 localhost\n", f"x\n{block}", f"{block}theirs\n", block.replace("a\n", "b\n")):
+        hosts.write_text(text)
+        found.append(seen(one_host(tmp_path / "d", body, spec=str(hosts)))[f"block fleet in {hosts}"])
+
+    assert found[0] == {}
+    assert found[1] == found[2] != found[3]
+    assert found[1] == {"sha256": hashlib.sha256(block.removesuffix("\n").encode()).hexdigest()}
+
+
+def test_of_a_merged_file_only_our_keys_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text('{"dns": ["10.0.0.1"], "live-restore": false, "features": {"buildkit": true}}')
+
+    assert seen(one_host(tmp_path / "d", MERGE, spec=str(path))) == {
+        f"key live-restore in {path}": {"value": "false"},
+        f"key features.cdi in {path}": {},
+    }
+
+
+def test_directories_are_seen_whether_or_not_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    body = "files.directories(name='make directories', paths=[spec + '/here', spec + '/gone'])"
+
+    assert seen(one_host(tmp_path / "d", body, spec=str(tmp_path))) == {
+        f"directory {tmp_path}/here": {"kind": "directory"},
+        f"directory {tmp_path}/gone": {},
+    }
