@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stackctl.engine import lock
 from stackctl.engine.actor import Actor
-from stackctl.engine.batch import Answer
+from stackctl.engine.batch import Answer, Command
 from tests.engine.local import LocalSession
 
 ALICE = Actor("alice", "laptop", "", "run-1")
@@ -14,10 +14,10 @@ BOB = Actor("bob", "ci", "", "run-2")
 take = partial(lock.take, when="2026-11-24 06:12:01 UTC")
 
 
-def quick(actor: Actor, *, break_it: bool = False) -> lock.Command:
+def quick(actor: Actor, *, break_it: bool = False) -> Command:
     """Take the lock, or give up after a second."""
     command = take(actor, break_it=break_it)
-    return lock.Command(command.script.replace(f"-w {lock.PATIENCE_SECONDS}", "-w 1"), 30, own_shell=True)
+    return Command(command.script.replace(f"-w {lock.PATIENCE_SECONDS}", "-w 1"), 30, own_shell=True)
 
 
 def test_a_free_lock_is_taken_and_names_its_holder(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_a_released_lock_is_free(tmp_path: Path) -> None:
 
 def test_a_step_that_leaves_a_daemon_behind_does_not_leave_the_lock_with_it(tmp_path: Path) -> None:
     first, second = LocalSession(state=tmp_path), LocalSession(state=tmp_path)
-    leave = lock.Command("setsid sleep 30 >/dev/null 2>&1 & echo $!", 10)
+    leave = Command("setsid sleep 30 >/dev/null 2>&1 & echo $!", 10)
     _, left = first.run([take(ALICE, break_it=False), leave])
     first.close()
 
     answer = second.run([quick(BOB)])[0]
-    second.run([lock.Command(f"kill {left.stdout.strip()}", 10)])
+    second.run([Command(f"kill {left.stdout.strip()}", 10)])
 
     assert lock.refused("gpu1", answer) is None
 

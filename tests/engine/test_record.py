@@ -94,7 +94,7 @@ def test_a_long_log_is_put_aside_and_still_read(tmp_path: Path) -> None:
         actor = Actor("alice", "laptop", "", f"run-{number}", "0.1.0")
         host.run([record.begin(actor, "prod", 1, [])])
         with (tmp_path / "lib/audit.jsonl").open("a") as file:
-            file.write("\n" * 1024 * 1024)
+            file.write(f"{'#' * 99}\n" * 10_500)
 
     assert sorted(path.name for path in (tmp_path / "lib").iterdir()) == [
         "audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3", "audit.jsonl.4",
