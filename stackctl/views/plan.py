@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from stackctl.plan.change import Change, FileChange, HostOutcome, HostPlan, Outcome, Plan
 from stackctl.views.findings import listed
@@ -69,7 +69,12 @@ def outcome_json(outcome: Outcome) -> str:
 
 
 def _likeness(host: HostPlan) -> tuple[str, bool]:
-    return alike(host.host, repr(host.changes)), bool(host.findings)
+    """All that is shown of it: contents that are shown alike may differ in the host's address."""
+    shown = [
+        replace(change, files=tuple(replace(file, sha256="") for file in change.files))
+        for change in host.changes
+    ]
+    return alike(host.host, repr(shown)), bool(host.findings)
 
 
 def _host_plan(label: str, host: HostPlan, width: tuple[int, int]) -> Iterator[str]:
