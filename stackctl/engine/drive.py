@@ -22,6 +22,8 @@ Renew = Callable[[str], Session]
 
 _MOST_THREADS = 128
 
+_LONGEST_PAUSE = 5.0  # OpenSSH shuts out for a while who fails to log in many times in a row
+
 
 def drive(
     work: Mapping[str, Work[T]], sessions: Sessions, renew: Renew, deadline: float | None = None
@@ -98,6 +100,7 @@ class _Drive(Generic[T]):
     def _reconnect(self, host: str, request: Reconnect) -> None:
         time.sleep(request.settle)
         end = time.monotonic() + request.within
+        pause = 1.0
         while True:
             fresh = self.renew(host)
             try:
@@ -106,7 +109,8 @@ class _Drive(Generic[T]):
                 fresh.close()
                 if time.monotonic() > end:
                     raise NotBackError(str(error)) from error
-                time.sleep(1)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 old, self.sessions[host] = self.sessions[host], fresh
                 fresh.round_trips += old.round_trips

@@ -140,6 +140,7 @@ class _Execution:
         finding = self._failure(doing, steps, batch, answers)
         if finding is not None and self.guard is not None:
             yield (guard.take_back(self.guard),)
+            self._undone(self.guard)
             told = f"the files of {self.guard.name} are as they were before"
             finding = replace(finding, detail=(*finding.detail, told))
         for item in group if finding is None else ():
@@ -191,7 +192,14 @@ class _Execution:
         confirming, self.guard = self.guard, None
         where = f"{self.declared.host} · {self.progress.current}"
         self.terms.listen(Event(self.declared.host, "reconnecting"))
-        return (yield from guard.confirmed(confirming, where, self.terms.lock))
+        finding = yield from guard.confirmed(confirming, where, self.terms.lock)
+        if finding is not None:
+            self._undone(confirming)
+        return finding
+
+    def _undone(self, taken_back: Guard) -> None:
+        """What the host took back has not been done."""
+        self.progress.done = [item for item in self.progress.done if item.guard != taken_back.name]
 
     def _reboot(self, item: Evaluation) -> Work[tuple[Finding, ...]]:
         """Reboot, and see that the host does not want the same again."""

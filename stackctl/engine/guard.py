@@ -49,6 +49,7 @@ back() {{
 }}
 @BACK@
 sync
+systemctl reset-failed 2>/dev/null  # a unit that failed too often would not be started again
 @COMMANDS@
 {record.NOTE}note @LINE@
 rm -rf -- "$g"

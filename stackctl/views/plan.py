@@ -19,6 +19,8 @@ def plan_text(plan: Plan) -> str:
     lines: list[str] = []
     for label, host in grouped(plan.hosts, _likeness):
         lines += _host_plan(label, host, width)
+    if any(change.guard for host in plan.hosts for change in host.changes):
+        lines.append("A host takes what is guarded back by itself unless it is reached again afterwards.")
     return plain("\n".join([*lines, plan_totals(plan)]))
 
 
@@ -103,8 +105,8 @@ def change_lines(change: Change, width: tuple[int, int]) -> Iterator[str]:
 def _conditions(change: Change) -> str:
     """What it hangs on, where its reason does not say so already."""
     after = [f"`{name}`" for name in change.after if f"`{name}`" not in change.reason]
-    guarded = f"; guarded as {change.guard}: the host takes it back unless it is reached again"
-    return f"{f', after {listed(after)}' if after else ''}{guarded if change.guard else ''}"
+    guarded = f" (guarded as {change.guard})" if change.guard else ""
+    return f"{f', after {listed(after)}' if after else ''}{guarded}"
 
 
 def folded_diff(file: FileChange) -> Sequence[str]:
