@@ -69,7 +69,7 @@ def _start(options: argparse.Namespace, folder: Path, results: Results) -> None:
 def _scale(options: argparse.Namespace, folder: Path, results: Results) -> None:
     for hosts in options.scale:
         results.scales.append(measure_scale(folder, hosts, OPERATIONS))
-        _say(f"{hosts} hosts answered from memory: {results.scales[-1].wall:.1f} s")
+        _say(f"{Size(hosts, OPERATIONS)}, answered from memory: {results.scales[-1].wall:.1f} s")
 
 
 def _plan(options: argparse.Namespace, folder: Path, results: Results) -> None:

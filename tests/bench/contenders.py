@@ -16,7 +16,7 @@ DEPLOYS = Path(__file__).with_name("deploys")
 
 
 class UnexpectedError(Exception):
-    """A contender did not say what it had to; its whole output is in the message."""
+    """A contender did not say what it had to; the message ends with its whole output."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Size:
 
     hosts: int
     operations: int
+
+    def __str__(self) -> str:
+        """`1 host, 60 operations`."""
+        return f"{self.hosts} host{'' if self.hosts == 1 else 's'}, {self.operations} operations"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Stackctl:
         )
         found = re.search(counts.format(size.hosts), output, re.MULTILINE)
         if found is None:
-            raise UnexpectedError(output)
+            raise UnexpectedError(f"does not say what it should\n{output}")
         return sum(int(count or 0) for count in found.groups())
 
 
@@ -122,7 +126,7 @@ class Pyinfra:
         rows = re.findall(r"^    \S.*? {2,}(-|\d+ \(.*?\)) {2,}(-|\d+ \(.*?\)) *$", output, re.MULTILINE)
         ready = re.findall(r"^ +\[\S+\] Ready: deploy\.py$", output, re.MULTILINE)
         if Size(len(ready), len(rows)) != size:
-            raise UnexpectedError(output)
+            raise UnexpectedError(f"does not say what it should\n{output}")
         return sum(int(cell.split()[0]) for row in rows for cell in row if cell != "-")
 
 
@@ -165,7 +169,7 @@ class Ansible:
         line = rf"^\S+ +: ok={size.operations} +changed=(\d+) +unreachable=0 +failed=0 "
         recap = re.findall(line, output, re.MULTILINE)
         if len(recap) != size.hosts:
-            raise UnexpectedError(output)
+            raise UnexpectedError(f"does not say what it should\n{output}")
         return sum(map(int, recap))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 _COLOURS = ("#0b6e4f", "#6fb98f", "#2b59c3", "#c0392b", "#e08e45")
 _MARKERS = "osD^v"
@@ -51,6 +51,8 @@ def _lines(axes: Any, plans: Sequence[dict[str, Any]], by: str) -> None:
     axes.set_xticks(sorted({each[by] for each in plans}))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(f"{by}, logarithmic")
     axes.grid(visible=True, which="both", alpha=0.25)

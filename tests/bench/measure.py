@@ -19,7 +19,10 @@ class Taken:
     wall: float
     """Seconds from its start to its end."""
     cpu: float
-    """Seconds of processor time, its own and that of the children it waited for."""
+    """Seconds of processor time, its own and that of the children it waited for.
+
+    What a program leaves running is not in it, such as the connections that Ansible's `ssh` keeps.
+    """
     said: str
     """Its standard output, then its standard error."""
 

@@ -65,9 +65,7 @@ class Race:
             while waiting := [each for each in courses if not each.is_over(self.runs, self.patience)]:
                 for course in waiting:
                     self._advance(course)
-            for course in courses:
-                self._count_round_trips(course)
-                yield course.result()
+            yield from (course.result() for course in courses)
 
     def _course(self, contender: Contender, size: Size) -> Course:
         name = f"{contender.name}-{size.hosts}-{size.operations}".replace(" ", "-").replace("'", "")
@@ -85,18 +83,18 @@ class Race:
         self.say(f"{course.contender.name}: sees {wrong} changes on a spoiled host, none on a whole one")
 
     def _advance(self, course: Course) -> None:
-        size = course.size
+        """One more run; a contender that breaks is out at this size, and the others go on."""
+        who = f"{course.contender.name}, {course.size}"
         try:
             taken = self._expect(course, 0)
+            if course.round_trips is None and isinstance(course.contender, Stackctl):
+                course.round_trips = self._round_trips(course)
         except (BrokenError, UnexpectedError) as error:
-            log = course.folder.with_suffix(".log")
-            log.write_text(str(error))
             course.failed = str(error).splitlines()[0]
-            self.say(f"{course.contender.name}, {size.hosts} hosts: broke, see {log}")
+            self.say(f"{who}: {error}")
         else:
             course.runs.append(taken)
-            told = f"{taken.wall:.2f} s, {taken.cpu:.2f} s of CPU"
-            self.say(f"{course.contender.name}, {size.hosts} hosts, {size.operations} operations: {told}")
+            self.say(f"{who}: {taken.wall:.2f} s, {taken.cpu:.2f} s of CPU")
 
     def _expect(self, course: Course, changes: int) -> Taken:
         """One run, which has to find that many changes."""
@@ -108,10 +106,10 @@ class Race:
             )
         return taken
 
-    def _count_round_trips(self, course: Course) -> None:
-        if isinstance(course.contender, Stackctl) and not course.failed:
-            hosts = json.loads(self._measure(course, ("--json",)).said)["hosts"]
-            course.round_trips = max(int(host["round_trips"]) for host in hosts)
+    def _round_trips(self, course: Course) -> int:
+        """The most that any host took."""
+        hosts = json.loads(self._measure(course, ("--json",)).said)["hosts"]
+        return max(int(host["round_trips"]) for host in hosts)
 
     def _measure(self, course: Course, more: Sequence[str]) -> Taken:
         home = self.folder / "home"
