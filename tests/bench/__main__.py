@@ -32,7 +32,8 @@ from tests.bench.work import MOST
 def main() -> None:
     """Run the parts asked for; an interrupt leaves nothing behind, and no results."""
     options = _options()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in _INTERRUPTS:
+        signal.signal(number, _interrupt)
     try:
         environment.make_environment()
         with tempfile.TemporaryDirectory(prefix="stackctl-bench-") as folder:
@@ -172,7 +173,13 @@ def _versions() -> str:
     return f"{ours}, ansible-core {ansible}, Mitogen {mitogen}"
 
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def _interrupt(*_: object) -> NoReturn:
+    """Stop once; a second interrupt must not stop the cleaning up."""
+    for number in _INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -177,7 +177,7 @@ def contenders() -> tuple[Contender, ...]:
     """All of them; the first is what the others are compared with."""
     return (
         Stackctl(),
-        Stackctl("pyinfras", "stackctl, pyinfra's operations"),
+        Stackctl("pyinfras", "stackctl with pyinfra's operations"),
         Pyinfra(),
         Ansible(),
         Ansible("Ansible with Mitogen", mitogen=True),

@@ -36,7 +36,8 @@ def report(results: Results) -> str:
         )
     if results.plans:
         away = f"{results.round_trip * 1000:.1f} ms by TCP connect, delayed by {results.delay}"
-        parts.append(f"PLAN without changes over SSH; round trip {away}")
+        told = "the hosts share this machine's processors: of many hosts, CPU is the fairer figure"
+        parts.append(f"PLAN without changes over SSH; round trip {away}\n{told}")
         parts += _plan_tables(results)
     if results.scales:
         parts.append(f"SCALE: hosts answered from memory\n{_table(_scale_rows(results.scales))}")
