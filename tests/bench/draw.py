@@ -13,8 +13,14 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-_COLOURS = ("#0b6e4f", "#6fb98f", "#2b59c3", "#c0392b", "#e08e45")
-_MARKERS = "osD^v"
+_STYLES = {
+    "stackctl": ("#0b6e4f", "o"),
+    "stackctl with pyinfra's operations": ("#6fb98f", "s"),
+    "pyinfra": ("#2b59c3", "D"),
+    "Ansible": ("#c0392b", "^"),
+    "Ansible with Mitogen": ("#e08e45", "v"),
+}
+"""Colour and marker by contender, the same whoever else takes part."""
 
 
 def draw(results: dict[str, Any], pictures: Sequence[Path]) -> None:
@@ -41,8 +47,8 @@ def draw(results: dict[str, Any], pictures: Sequence[Path]) -> None:
 
 
 def _lines(axes: Any, plans: Sequence[dict[str, Any]], by: str) -> None:
-    names = list(dict.fromkeys(each["contender"] for each in plans))
-    for name, colour, marker in zip(names, _COLOURS, _MARKERS, strict=False):
+    for name in dict.fromkeys(each["contender"] for each in plans):
+        colour, marker = _STYLES[name]
         points = sorted((each[by], min(each["walls"])) for each in plans if each["contender"] == name)
         width = 2.5 if name == "stackctl" else 1.5
         axes.plot(*zip(*points, strict=True), label=name, color=colour, marker=marker, linewidth=width)
