@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check lint lab-test vllm-test lock setup
+.PHONY: help demo down test check lint lab-test vllm-test bench lock setup
 
 PYTHON ?= python3
 export PYTHON
@@ -46,6 +46,10 @@ lab-test: ## the tests on virtual hosts
 vllm-test: ## the tests with a real vLLM on the CPU: about 20 minutes and 20 GB the first time
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(RUN)pytest -m vllm
+
+bench: ## measure beside pyinfra and Ansible, on a quiet machine: BENCH="--hosts 1" for less of it
+	.ci/setup $(BASE_PACKAGES) $(LAB_PACKAGES) gcc libc6-dev
+	$(RUN)python -m tests.bench $(BENCH)
 
 setup: ## only set up
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)

@@ -1,6 +1,7 @@
 """The file system of a fresh Debian server, made once and shared by all hosts as their lowest layer."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from stackctl.lab import cache
@@ -30,15 +31,16 @@ SLIM = ("path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "pa
 """What dpkg leaves out of images; nobody reads it there."""
 
 
-def base_of(suite: str, mirror: Mirror) -> Path:
-    """The base of a Debian suite, from the cache or made now."""
-    key = cache.key_of(["base", suite, _SERVER, _CLEAN, mirror.archive])
-    return cache.made("base", f"{suite}-{key}", lambda place: _make_base(place, suite, mirror)) / "root"
+def base_of(suite: str, mirror: Mirror, more: tuple[str, ...] = ()) -> Path:
+    """The base of a Debian suite with `more` packages, from the cache or made now."""
+    packages = (*_SERVER, *more)
+    key = cache.key_of(["base", suite, packages, _CLEAN, mirror.archive])
+    return cache.made("base", f"{suite}-{key}", partial(_make_base, suite, packages, mirror)) / "root"
 
 
-def _make_base(place: Path, suite: str, mirror: Mirror) -> None:
+def _make_base(suite: str, packages: tuple[str, ...], mirror: Mirror, place: Path) -> None:
     hooks = [f"--customize-hook={hook}" for hook in _CLEAN]
-    bootstrap(place, suite, _SERVER, mirror, [*hooks, *(f"--dpkgopt={rule}" for rule in SLIM)])
+    bootstrap(place, suite, packages, mirror, [*hooks, *(f"--dpkgopt={rule}" for rule in SLIM)])
 
 
 def bootstrap(
