@@ -6,15 +6,13 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
 
 from stackctl.capabilities import ORDER, name_of, resolve_host, standing
+from stackctl.connections import connection
 from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.compose import service_yaml
-from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job, Part
 from stackctl.project import Project
 from stackctl.schema.fleet import Fleet
-
-LAB_STATE = "/var/lib/stackctl-lab"
 
 
 def jobs(fleet: Fleet, project: Project, hosts: Iterable[str] | None = None) -> tuple[Job, ...]:
@@ -49,27 +47,6 @@ def artifact(template: FileTemplate, environment: Environment) -> Artifact:
         hint = f"mend the template; it renders {template.path}"
         raise FindingsError(Finding(place, f"cannot be rendered: {error}", hint)) from error
     return Artifact(template.path, content, template.owner, template.group, template.mode, template.secrets)
-
-
-def connection(fleet: Fleet, project: Project, host: str) -> Connection:
-    """The way to a host; a lab's hosts are reached by the lab's own key, from inside its network."""
-    wanted = fleet.hosts[host]
-    ssh = wanted.ssh
-    lab = f"{LAB_STATE}/{fleet.environment}" if fleet.lab is not None else None
-    return Connection(
-        host=host,
-        address=ssh.address or str(wanted.address),
-        port=ssh.port,
-        user=ssh.user or ("root" if lab else None),
-        identity=ssh.identity or (f"{lab}/id_ed25519" if lab else None),
-        known_hosts=(f"{lab}/known_hosts" if lab else str(project.known_hosts),),
-        host_keys=ssh.host_keys,
-        jump=ssh.jump,
-        sudo=ssh.sudo,
-        sudo_password=ssh.sudo_password,
-        namespace=f"stackctl-{fleet.environment}-operator" if lab else None,
-        timeout=ssh.timeout,
-    )
 
 
 @cache

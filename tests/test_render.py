@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 
 from stackctl.capabilities import load_fleet
+from stackctl.connections import connection
 from stackctl.core.connection import Connection
 from stackctl.core.finding import FindingsError
 from stackctl.core.secret import SecretRef
 from stackctl.project import Project
-from stackctl.render import connection, jobs
+from stackctl.render import jobs
 from stackctl.schema.load import environments
 from tests.expected import expect_files, files_of
 from tests.inventory import HOSTS, fleet, project

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import typer
@@ -12,18 +12,22 @@ import typer
 from stackctl import project as projects
 from stackctl.capabilities import load_fleet
 from stackctl.cli.progress import Progress
+from stackctl.connections import connection
+from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.actor import Actor, actor
+from stackctl.engine.early import EarlySession
 from stackctl.engine.hostkeys import NewKey, trust
 from stackctl.engine.hosts import Hosts
-from stackctl.engine.run import Run
-from stackctl.engine.shards import Shards
-from stackctl.render import jobs
+from stackctl.engine.session import SshSession
 from stackctl.revision import present
 
 _MANY = 64
 """Hosts from which on starting more processes pays."""
+
+_FEW = 16
+"""Hosts that are connected to from the start; getting ready for more keeps us so busy that logins would time out."""
 
 
 @contextmanager
@@ -33,15 +37,25 @@ def reached(
     """A run over the environment's hosts, connected; those that cannot be reached carry their finding."""
     project = projects.of(project_path)
     fleet = load_fleet(project.root, environment)
-    chosen = limited(jobs(fleet, project), limit, environment)
-    progress = Progress(tuple(job.host for job in chosen), quiet=quiet)
-    who = cache(lambda: actor(present(project)))
-    with _hosts(environment, chosen, project.deploy, progress, who) as run:
-        try:
-            _connect(run, progress, accept=accept)
-            yield run, progress
-        finally:
-            progress.pause()
+    hosts = limited(sorted(fleet.hosts), limit, environment)
+    ways = [connection(fleet, project, host) for host in hosts]
+    early = {way: EarlySession(way) for way in ways} if len(ways) <= _FEW else {}
+    try:
+        # Only now, while the hosts let us in: jinja and pyinfra take as long to import as they do.
+        from stackctl.render import jobs
+
+        chosen = jobs(fleet, project, hosts)
+        progress = _progress(hosts, quiet=quiet)
+        who = cache(lambda: actor(present(project)))
+        with _hosts(environment, chosen, project.deploy, progress, who, partial(_session, early)) as run:
+            try:
+                _connect(run, progress, accept=accept)
+                yield run, progress
+            finally:
+                progress.pause()
+    finally:
+        for session in early.values():
+            session.close()
 
 
 def _hosts(
@@ -50,12 +64,31 @@ def _hosts(
     find_deploy: Callable[[str], Path],
     progress: Progress,
     who: Callable[[], Actor],
+    new_session: Callable[[Connection], SshSession],
 ) -> Hosts:
     """One process for a few hosts; for many, as many as there are cores: evaluating them is work."""
     processes = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
     if len(chosen) < _MANY or (processes or 1) < 2:
-        return Run(environment, chosen, find_deploy, progress, who)
+        from stackctl.engine.run import Run
+
+        return Run(environment, chosen, find_deploy, progress, who, new_session)
+    from stackctl.engine.shards import Shards
+
     return Shards(environment, chosen, find_deploy, progress, who, processes or 1)
+
+
+def _session(early: dict[Connection, EarlySession], connection: Connection) -> SshSession:
+    """The session that is opening already; a second one, once a key is trusted, opens when it is told to."""
+    return early.pop(connection, None) or SshSession(connection)
+
+
+def _progress(hosts: tuple[str, ...], *, quiet: bool) -> Progress:
+    """What listens to the run; only a terminal needs rich, which takes its time to import."""
+    if quiet or not sys.stderr.isatty():
+        return Progress(hosts, quiet=quiet)
+    from stackctl.cli.table import LiveProgress
+
+    return LiveProgress(hosts)
 
 
 def _connect(run: Hosts, progress: Progress, *, accept: bool) -> None:
@@ -73,25 +106,22 @@ def _connect(run: Hosts, progress: Progress, *, accept: bool) -> None:
             run.refuse(new)
 
 
-def limited(all_jobs: Sequence[Job], limit: str | None, environment: str) -> tuple[Job, ...]:
-    """The jobs of the hosts named in `limit`, or all."""
+def limited(hosts: Sequence[str], limit: str | None, environment: str) -> tuple[str, ...]:
+    """Those of the hosts that are named in `limit`, or all."""
     if limit is None:
-        return tuple(all_jobs)
+        return tuple(hosts)
     wanted = [name.strip() for name in limit.split(",") if name.strip()]
-    known = {job.host for job in all_jobs}
-    unknown = sorted(set(wanted) - known)
+    unknown = sorted(set(wanted) - set(hosts))
     if unknown or not wanted:
         raise FindingsError(
             *(
                 Finding(
-                    "--limit",
-                    f"`{name}` is not a host of {environment}",
-                    f"there are: {', '.join(sorted(known))}",
+                    "--limit", f"`{name}` is not a host of {environment}", f"there are: {', '.join(hosts)}"
                 )
                 for name in unknown or [limit]
             )
         )
-    return tuple(job for job in all_jobs if job.host in wanted)
+    return tuple(host for host in hosts if host in wanted)
 
 
 def _consents(keys: Sequence[NewKey]) -> bool:

@@ -8,6 +8,8 @@ from pyinfra.connectors.base import BaseConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine, make_unix_command_for_host
 
 from stackctl.engine.batch import Answer, Command
+from stackctl.engine.gather import Asked, Gathered
+from stackctl.ops.question import Question
 from stackctl.ops.step import SECONDS, Step
 
 _FACT_SECONDS = 60
@@ -32,6 +34,7 @@ class Known(BaseConnector):
         super().__init__(state, host)
         self.answers: dict[Command, Answer] = {}
         self.asked: dict[Command, None] = {}
+        self.gathered = Gathered()
 
     @staticmethod
     def make_names_data(name: str) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
@@ -46,14 +49,21 @@ class Known(BaseConnector):
         **arguments: Any,
     ) -> tuple[bool, CommandOutput]:
         """Answer a fact or note it."""
-        wanted = shell_command(self.state, self.host, command, arguments, _FACT_SECONDS)
-        answer = self.answers.get(wanted)
+        answer = self._answer(command, arguments)
         if answer is None:
-            self.asked[wanted] = None
             raise UnansweredError
         if answer.status != 0:
             raise FactFailedError(answer)
         return True, CommandOutput([OutputLine("stdout", line) for line in answer.stdout.splitlines()])
+
+    def _answer(self, command: StringCommand | str, arguments: dict[str, Any]) -> Answer | None:
+        """What the host said; None, and the command is noted, where it was not asked yet."""
+        wanted = shell_command(self.state, self.host, command, arguments, _FACT_SECONDS)
+        if isinstance(command, Question) and wanted.script == command.get_raw_value():
+            return self.gathered.answer(Asked(command.kind, command.things, wanted.seconds), self.answers)
+        if wanted not in self.answers:
+            self.asked[wanted] = None
+        return self.answers.get(wanted)
 
     def put_file(self, *_args: Any, **_arguments: Any) -> bool:
         """Evaluating writes nothing."""
@@ -65,13 +75,14 @@ class Known(BaseConnector):
 
     def take_asked(self) -> tuple[Command, ...]:
         """The facts to fetch, each once; forgets them."""
-        asked = tuple(self.asked)
+        asked = (*self.asked, *self.gathered.take())
         self.asked.clear()
-        return asked
+        return tuple(dict.fromkeys(asked))
 
     def forget(self) -> None:
         """Drop all answers: the host has changed since."""
         self.answers.clear()
+        self.gathered.forget()
 
 
 def shell_command(

@@ -4,11 +4,13 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from pyinfra.api import Config, Inventory, State
+from pyinfra.api import Config, Inventory, State, arguments
+from pyinfra.api.host import HostData
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
 from stackctl.core.finding import Finding, FindingsError
@@ -16,6 +18,9 @@ from stackctl.core.job import Job
 from stackctl.engine.connector import Known, UnansweredError
 from stackctl.ops.step import NotSettledError
 from stackctl.ops.trace import hangs_on
+
+# The names and types of pyinfra's own arguments, which it works out anew for every operation and every fact.
+arguments.all_global_arguments = cache(arguments.all_global_arguments)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def declare(job: Job, find_deploy: Callable[[str], Path], connector: type[Any] =
     inventory = Inventory(([job.host], {}))
     target = inventory.hosts[job.host]
     target.connector_cls = connector
+    # Asked for every argument of every operation and fact: five of its six sources are always empty here.
+    target.data = HostData(target, target.get_deploy_data)
     # One State for each host: pyinfra knows an operation by its place in the order alone.
     state = State(inventory, Config(), check_for_changes=False)
     target.connected = True

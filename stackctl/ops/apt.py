@@ -8,6 +8,7 @@ from pyinfra.api import FactBase, operation
 from pyinfra.context import host
 
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.ops.question import Kind, Question, lines_by
 from stackctl.ops.step import Step
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
@@ -33,9 +34,9 @@ class PackageState:
 class Packages(FactBase[dict[str, PackageState]]):
     """State of packages by name; those that neither dpkg nor the sources have heard of are left out."""
 
-    def command(self, names: Sequence[str]) -> str:
-        """dpkg-query exits 1 where one is unknown, and still lists the others; apt is slow and asked for the rest."""
-        return _PACKAGES.replace("@NAMES@", " ".join(shlex.quote(name) for name in names))
+    def command(self, names: Sequence[str]) -> Question:
+        """Asked about all packages at once."""
+        return Question(_PACKAGES, names)
 
     @staticmethod
     def default() -> dict[str, PackageState]:
@@ -60,18 +61,33 @@ class Packages(FactBase[dict[str, PackageState]]):
         return found
 
 
-_PACKAGES = """dpkg=$(dpkg-query -W -f '${Package} ${db:Status-Want} ${db:Status-Status} ${Version}\\n' @NAMES@ 2>/dev/null)
+# dpkg-query exits 1 where one is unknown, and still lists the others; apt is slow and asked for the rest.
+_LISTING = """dpkg=$(dpkg-query -W -f '${Package} ${db:Status-Want} ${db:Status-Status} ${Version}\\n' @NAMES@ 2>/dev/null)
 printf '%s\\n' "$dpkg"
+installed=$(printf '%s\\n' "$dpkg" | sed -n 's/^\\([^ ]*\\) [^ ]* installed .*/\\1/p')
 missing=
 for name in @NAMES@; do
   case "
-$dpkg" in *"
-$name "*" installed "*) ;; *) missing="$missing $name" ;; esac
+$installed
+" in *"
+$name
+"*) ;; *) missing="$missing $name" ;; esac
 done
 [ -z "$missing" ] || apt-cache policy $missing 2>/dev/null |
   sed -n -e '/^[^ ].*:$/{s/:$//;h;}' -e '/^  Candidate: /{s///;H;x;s/\\n/ candidate /p;}'
 true
 """
+
+
+def _listing(names: Sequence[str]) -> str:
+    return _LISTING.replace("@NAMES@", _words(names))
+
+
+def _by_package(_names: Sequence[str], output: str) -> dict[str, str]:
+    return lines_by(lambda line: line.partition(" ")[0], output)
+
+
+_PACKAGES = Kind(_listing, _by_package)
 
 
 @operation()

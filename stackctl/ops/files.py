@@ -1,12 +1,13 @@
 """Files on a host: wholly ours, a block of ours in another's, or keys of ours in a JSON file."""
 
 import base64
-import binascii
 import hashlib
+import io
 import json
 import shlex
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import tarfile
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pyinfra.api import FactBase, operation
@@ -15,6 +16,7 @@ from pyinfra.context import host
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.ops import secret
+from stackctl.ops.question import Kind, Question, lines_by
 from stackctl.ops.step import Check, Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.plan.change import FileChange
@@ -23,18 +25,63 @@ from stackctl.plan.compare import FileState, compare
 LARGEST_SHOWN = 256 * 1024
 """Bytes up to which a differing file is fetched for its diff."""
 
-_LOOK = """look() {
-  if [ -L "$2" ]; then printf '%s link %s\\n' "$1" "$(readlink -n -- "$2" | base64 -w0)"
-  elif [ -f "$2" ]; then
-    s=$(sha256sum <"$2") s=${s%% *}
-    printf '%s file %s %s ' "$1" "$(stat -c '%a %u %g %Z' -- "$2")" "$s"
-    if [ "$3" = "$s" ] || [ "$3" = - ] || [ "$(stat -c %s -- "$2")" -gt LARGEST ]
-    then printf -- -; else base64 -w0 -- "$2"; fi
-    stat -c ' %U/%G' -- "$2"
-  elif [ -e "$2" ]; then printf '%s %s\\n' "$1" "$(stat -c %F -- "$2" | tr ' ' _)"
-  fi
+# Many files cost few processes, which is why their contents come as an archive. Nothing but a regular file is
+# opened: reading a pipe or a device might never end.
+_LOOK = """find @PATHS@ -maxdepth 0 -type l -exec sh -c 'for p; do
+  printf "link\\t%s\\t%s\\n" "$(readlink -n -- "$p" | base64 -w0)" "$p"
+done' sh {} + -o -printf 'is\\t%y\\t%m\\t%C@\\t%u/%g\\t%p\\n' 2>/dev/null
+sums() { find @PATHS@ -maxdepth 0 -type f "$@" -exec sha256sum -z -- {} + 2>/dev/null | tr '\\0' '\\n'; }
+set -- @WANTED@
+sums -size -@ABOVE@c | {
+  asked=
+  while IFS= read -r line; do
+    s=${line%% *} p=${line#*  }
+    while [ $# -gt 2 ] && [ "$2" != "$p" ]; do shift 2; done
+    case $1 in -|"$s") ;; *) asked="$asked$p
+" ;; esac
+    printf 'sum\\t%s\\t%s\\n' "$s" "$p"
+    [ $# -eq 2 ] || shift 2
+  done
+  [ -z "$asked" ] || {
+    printf 'contents\\t'
+    printf %s "$asked" | tar -c -P --hard-dereference --no-recursion --verbatim-files-from -T - | base64 -w0
+    echo
+  }
 }
-""".replace("LARGEST", str(LARGEST_SHOWN))
+sums ! -size -@ABOVE@c | while IFS= read -r line; do printf 'sum\\t%s\\t%s\\n' "${line%% *}" "${line#*  }"; done
+""".replace("@ABOVE@", str(LARGEST_SHOWN + 1))
+
+
+def _look(wanted: Sequence[tuple[str, str]]) -> str:
+    paths = " ".join(shlex.quote(path) for path, _ in wanted)
+    pairs = " ".join(f"{sha} {shlex.quote(path)}" for path, sha in wanted)
+    return _LOOK.replace("@PATHS@", paths).replace("@WANTED@", pairs)
+
+
+def _by_path(wanted: Sequence[tuple[str, str]], output: str) -> dict[tuple[str, str], str]:
+    told = "".join(f"{line}\n" for line in _unpacked(output.splitlines()))
+    lines = lines_by(lambda line: line.removesuffix("\n").rpartition("\t")[2], told)
+    return {(path, sha): lines.get(path, "") for path, sha in wanted}
+
+
+def _unpacked(lines: Iterable[str]) -> Iterator[str]:
+    """A line for the content of each file in place of the one that holds them all."""
+    for line in lines:
+        tag, _, packed = line.partition("\t")
+        if tag != "contents":
+            yield line
+            continue
+        try:
+            with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as archive:
+                for member in archive:
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        yield f"content\t{base64.b64encode(content.read()).decode()}\t{member.name}"
+        except tarfile.TarError as error:
+            raise ValueError("the contents of files came incomplete") from error
+
+
+_FILES = Kind(_look, _by_path)
 
 
 @dataclass(frozen=True)
@@ -51,11 +98,9 @@ class Files(FactBase[dict[str, Found]]):
     Takes pairs of path and the sha256 that needs no content back (`-`: never any content).
     """
 
-    def command(self, wanted: Sequence[tuple[str, str]]) -> str:
-        """One script for all of them."""
-        calls = (f"look {index} {shlex.quote(path)} {sha}\n" for index, (path, sha) in enumerate(wanted))
-        self.paths = [path for path, _ in wanted]
-        return _LOOK + "".join(calls)
+    def command(self, wanted: Sequence[tuple[str, str]]) -> Question:
+        """Asked about all files at once."""
+        return Question(_FILES, wanted)
 
     @staticmethod
     def default() -> dict[str, Found]:
@@ -63,36 +108,42 @@ class Files(FactBase[dict[str, Found]]):
         return {}
 
     def process(self, output: Iterable[str]) -> dict[str, Found]:
-        """One line a file, in the order asked for."""
-        found = {}
-        for line in output:
-            index, kind, *rest = line.split(" ", 8)
-            found[self.paths[int(index)]] = _state(kind, rest)
+        """Lines of `find`, then of `sha256sum`, then the contents: `TAG ... PATH` with tabs between."""
+        found: dict[str, Found] = {}
+        for line in _unpacked(output):
+            tag, *values, path = line.split("\t")
+            if tag == "link":
+                found[path] = Found("link", link=base64.b64decode(values[0]).decode(errors="replace"))
+            elif tag == "is":
+                found[path] = _state(*values)
+            elif tag == "sum" and path in found:
+                found[path] = replace(found[path], sha256=values[0])
+            elif tag == "content" and path in found:
+                found[path] = replace(found[path], content=_text(values[0]))
         return found
 
 
-def _state(kind: str, rest: Sequence[str]) -> Found:
-    if kind == "link":
-        return Found("link", link=base64.b64decode(rest[0]).decode(errors="replace"))
-    if kind != "file":
-        return Found(kind.replace("_", " "))
-    mode, uid, gid, changed, sha256, content, names = rest
+_KINDS = {
+    "f": "file",
+    "d": "directory",
+    "p": "fifo",
+    "s": "socket",
+    "c": "character special file",
+    "b": "block special file",
+}
+
+
+def _state(kind: str, mode: str, changed: str, names: str) -> Found:
+    if kind != "f":
+        return Found(_KINDS.get(kind, "special file"))
     owner, _, group = names.partition("/")
-    ids = _named(owner, uid), _named(group, gid)
-    return Found("file", int(mode, 8), *ids, sha256, _text(content), changed=changed)
-
-
-def _named(name: str, number: str) -> str:
-    """A file may belong to a user that the host has no name for; `chown` takes the number."""
-    return number if name == "UNKNOWN" else name
+    return Found("file", int(mode, 8), owner, group, changed=changed.partition(".")[0])
 
 
 def _text(encoded: str) -> str | None:
-    if encoded == "-":
-        return None
     try:
-        return base64.b64decode(encoded, validate=True).decode()
-    except (UnicodeDecodeError, binascii.Error):
+        return base64.b64decode(encoded).decode()
+    except UnicodeDecodeError:
         return None
 
 

@@ -1,5 +1,6 @@
 """systemd units, level-triggered: a restart that a killed run owed is still owed to the next."""
 
+import re
 import shlex
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
 
+from stackctl.ops.question import Kind, Question
 from stackctl.ops.step import Guard, Step, changes, files_of
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
@@ -83,13 +85,9 @@ class UnitState:
 class Unit(FactBase[UnitState]):
     """State of one unit; found by any of its names, unlike a match on `Id`."""
 
-    def command(self, unit: str, files: Sequence[str]) -> str:
-        """Ask systemd, the clocks, the stamp and the files in one go."""
-        return (
-            "systemctl show --timestamp=us+utc -p LoadState -p ActiveState -p UnitFileState -p NeedDaemonReload"
-            " -p InvocationID -p ActiveEnterTimestamp -p ActiveEnterTimestampMonotonic"
-            f" -p StateChangeTimestamp -p StateChangeTimestampMonotonic -- {shlex.quote(unit)}"
-        ) + (_files_script(unit, files) if files else "")
+    def command(self, unit: str, files: Sequence[str]) -> Question:
+        """Ask systemd, the clocks, the stamps and the files in one go, about all units at once."""
+        return Question(_UNITS, [(unit, tuple(files))])
 
     @staticmethod
     def default() -> UnitState:
@@ -134,6 +132,37 @@ def _seconds(text: str) -> datetime | None:
         return datetime.fromtimestamp(float(text), UTC)
     except ValueError:
         return None
+
+
+_UnitFiles = tuple[str, tuple[str, ...]]
+"""A unit and the files it depends on."""
+
+
+def _show(units: Sequence[_UnitFiles]) -> str:
+    """systemd's part for all units, then a part for each that has files."""
+    return (
+        "systemctl show --timestamp=us+utc -p LoadState -p ActiveState -p UnitFileState -p NeedDaemonReload"
+        " -p InvocationID -p ActiveEnterTimestamp -p ActiveEnterTimestampMonotonic"
+        f" -p StateChangeTimestamp -p StateChangeTimestampMonotonic -- {_words([unit for unit, _ in units])}"
+    ) + "".join(
+        f"\nprintf 'part %s\\n' {index}{_files_script(unit, files)}"
+        for index, (unit, files) in enumerate(units)
+        if files
+    )
+
+
+def _by_unit(units: Sequence[_UnitFiles], output: str) -> dict[_UnitFiles, str]:
+    """systemd tells of units in the order asked for, with an empty line between them."""
+    shown, *parts = re.split(r"^part ([0-9]+)\n", output, flags=re.MULTILINE)
+    told = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
+    blocks = shown.removesuffix("\n").split("\n\n")
+    return {
+        unit: f"{block}\n{told.get(index, '')}"
+        for index, (unit, block) in enumerate(zip(units, blocks, strict=True))
+    }
+
+
+_UNITS = Kind(_show, _by_unit)
 
 
 def _files_script(unit: str, files: Sequence[str]) -> str:

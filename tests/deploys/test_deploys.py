@@ -21,7 +21,7 @@ from tests.expected import expect_files
 BARE = {
     "/etc/os-release": "debian-13",
     "uname -n": ["localhost", "localhost"],
-    "/srv/weights/": "0 directory",
+    "/srv/weights/tiny-llama/.": "is\td\t755\t1700000000.0\troot/root\t/srv/weights/tiny-llama/.",
 }
 """What a fresh host with its weights answers; whatever is not here it answers with nothing."""
 
@@ -52,7 +52,7 @@ def _deploy(project: Project, part: Part) -> Any:
 
 
 _FACTS = (
-    "look()",
+    "find ",
     "dpkg=$(dpkg-query",
     "systemctl show",
     ". /etc/os-release",

@@ -1,7 +1,9 @@
 """What the engine rests on in pyinfra, and how pyinfra's own operations fare in it."""
 
 from pathlib import Path
+from typing import Any
 
+from pyinfra.api import arguments
 from pyinfra.api.operation import OperationMeta
 from pyinfra.connectors.util import CommandOutput
 
@@ -59,3 +61,30 @@ def test_two_hosts_of_different_shape_keep_their_own_operations(tmp_path: Path) 
 
     assert [change.operation for change in first.plan().hosts[0].changes] == ["install the driver"]
     assert [change.operation for change in second.plan().hosts[0].changes] == ["install the proxy"]
+
+
+def test_pyinfras_arguments_are_worked_out_once_for_all_operations_and_facts(tmp_path: Path) -> None:
+    listed: Any = arguments.all_global_arguments
+    body = """
+    for n in range(9):
+        files.block(name=f'block {n}', path=f'/nonexistent/{n}', marker='m', lines=['x'])
+    """
+
+    one_host(tmp_path / "d", body).plan()
+
+    assert listed.cache_info().misses <= 1
+    assert listed.cache_info().hits >= 27
+    assert listed() == listed.__wrapped__()
+
+
+def test_a_deploys_default_data_reach_its_operations(tmp_path: Path) -> None:
+    body = """
+    from pyinfra.context import host
+    @deploy('inner', data_defaults={'word': 'said'})
+    def inner():
+        server.shell(name=host.data.word, commands=['true'])
+    inner()
+    """
+    (operation,) = one_host(tmp_path / "d", body).declared["gpu1"].operations
+
+    assert operation.name.endswith("said")

@@ -1,5 +1,6 @@
 """The operator's own `~/.ssh/config` leads to a host as it leads `ssh` there."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -127,3 +128,20 @@ def test_a_jump_host_that_is_none_is_named() -> None:
         refused(Connection("gpu1", "192.0.2.1", jump=("a@b@c",))).what
         == "`a@b@c` is not a host to jump through"
     )
+
+
+def test_a_match_by_a_command_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text('Match exec "exit 1"\n  Port 1\nMatch exec "exit 0"\n  Port 2\n')
+    program = (
+        "import sys, pathlib\n"
+        "from stackctl.core.connection import Connection\n"
+        "from stackctl.engine.sshconfig import settings_of\n"
+        f"print(settings_of(Connection('gpu1', '192.0.2.1'), pathlib.Path('{tmp_path}/config'))['port'])"
+    )
+
+    # In a process of its own: what runs the commands reads standard input, which pytest has closed.
+    ended = subprocess.run(
+        [sys.executable, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+    assert (ended.stdout, ended.stderr) == ("2\n", "")

@@ -28,7 +28,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture
 def node(lab: Node) -> Node:
     """The host with its former settings, which let everybody in."""
-    lab.on(f"printf '{FORMER}' >{CONF}; systemctl reset-failed; systemctl restart ssh; rm -rf /var/lib/stackctl")
+    lab.on(
+        f"printf '{FORMER}' >{CONF}; systemctl reset-failed; systemctl restart ssh; rm -rf /var/lib/stackctl"
+    )
     return lab
 
 

@@ -87,6 +87,9 @@ def test_a_host_that_wants_the_same_reboot_again_is_stopped_with_the_reason(node
     done = node.apply("--allow-reboot")
 
     assert done.returncode == 1
-    assert "node · system · boot again  wants the same reboot again, an installed package asks for it" in done.stderr
+    assert (
+        "node · system · boot again  wants the same reboot again, an installed package asks for it"
+        in done.stderr
+    )
     assert len(node.history()[-1]["notes"]) == 2
     node.on(f"rm {owed} /run/reboot-required")

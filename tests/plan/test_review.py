@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from stackctl.capabilities import load_fleet
+from stackctl.connections import connection
 from stackctl.core.artifact import Artifact
 from stackctl.core.job import Job, Part
 from stackctl.plan.difference import Difference, duration
 from stackctl.plan.review import HostReview, Interruption, PartReview, Review, Side, review
-from stackctl.render import connection, jobs
+from stackctl.render import jobs
 from tests.inventory import CATALOGUE, HOSTS, project
 
 PLACED = HOSTS + "placements: {chat: [{host: gpu1, devices: [cpu]}, {host: gpu2, devices: [cpu]}]}\n"
