@@ -1,8 +1,7 @@
 """What the commands that reach hosts share: the fleet, its jobs, trust in new host keys."""
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -15,16 +14,12 @@ from stackctl.cli.progress import Progress
 from stackctl.connections import connection
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.core.job import Job
-from stackctl.engine.actor import Actor, actor
+from stackctl.engine.actor import actor
 from stackctl.engine.early import EarlySession
 from stackctl.engine.hostkeys import NewKey, trust
 from stackctl.engine.hosts import Hosts
 from stackctl.engine.session import SshSession
 from stackctl.revision import present
-
-_MANY = 64
-"""Hosts from which on starting more processes pays."""
 
 _FEW = 16
 """Hosts that are connected to from the start; getting ready for more keeps us so busy that logins would time out."""
@@ -42,12 +37,13 @@ def reached(
     early = {way: EarlySession(way) for way in ways} if len(ways) <= _FEW else {}
     try:
         # Only now, while the hosts let us in: jinja and pyinfra take as long to import as they do.
+        from stackctl.engine.shards import spread
         from stackctl.render import jobs
 
         chosen = jobs(fleet, project, hosts)
         progress = _progress(hosts, quiet=quiet)
         who = cache(lambda: actor(present(project)))
-        with _hosts(environment, chosen, project.deploy, progress, who, partial(_session, early)) as run:
+        with spread(environment, chosen, project.deploy, progress, who, partial(_session, early)) as run:
             try:
                 _connect(run, progress, accept=accept)
                 yield run, progress
@@ -56,25 +52,6 @@ def reached(
     finally:
         for session in early.values():
             session.close()
-
-
-def _hosts(
-    environment: str,
-    chosen: Sequence[Job],
-    find_deploy: Callable[[str], Path],
-    progress: Progress,
-    who: Callable[[], Actor],
-    new_session: Callable[[Connection], SshSession],
-) -> Hosts:
-    """One process for a few hosts; for many, as many as there are cores: evaluating them is work."""
-    processes = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-    if len(chosen) < _MANY or (processes or 1) < 2:
-        from stackctl.engine.run import Run
-
-        return Run(environment, chosen, find_deploy, progress, who, new_session)
-    from stackctl.engine.shards import Shards
-
-    return Shards(environment, chosen, find_deploy, progress, who, processes or 1)
 
 
 def _session(early: dict[Connection, EarlySession], connection: Connection) -> SshSession:

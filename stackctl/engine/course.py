@@ -50,6 +50,7 @@ def read(declared: Declared, session: Session) -> Work[Reading]:
             break
         answers = list((yield asked))
     plan = host_plan(declared, evaluations, session.round_trips - before)
+    declared.connector.forget()  # thousands of hosts' files are not kept until their apply asks anew
     return Reading(plan, tuple(evaluations), read_receipt(first.stdout))
 
 

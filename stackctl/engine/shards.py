@@ -33,9 +33,27 @@ from stackctl.plan.receipt import Visit
 _FORK = multiprocessing.get_context("fork")
 """A forked process has everything imported; the threads that forking would lose are not there yet."""
 
+_MANY = 64
+"""Hosts from which on starting more processes pays."""
+
 _INTERRUPT = "interrupt"
 _INTERRUPTED = signal.SIGUSR1
 _CARRY_OUT = "carry_out"
+
+
+def spread(
+    environment: str,
+    jobs: Sequence[Job],
+    find_deploy: Callable[[str], Path],
+    listen: Listen,
+    who: Callable[[], Actor],
+    new_session: Callable[[Connection], Session] = SshSession,
+) -> Hosts:
+    """One process for a few hosts; for many, as many as there are cores."""
+    processes = len(os.sched_getaffinity(0))
+    if len(jobs) < _MANY or processes < 2:
+        return Run(environment, jobs, find_deploy, listen, who, new_session)
+    return Shards(environment, jobs, find_deploy, listen, who, processes, new_session)
 
 
 @dataclass(frozen=True)
