@@ -14,8 +14,14 @@ HEAD = (
     "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root\n"
     "export STACKCTL_STATE=/var/lib/stackctl STACKCTL_RUN=/run/stackctl\n"
     "umask 022; cd /\n"
+    "p=$PPID; while [ $p -gt 1 ] && read -r c </proc/$p/comm && case $c in (sshd*) false;; esac; do\n"
+    "  while read -r k v; do if [ $k = PPid: ]; then p=$v; break; fi; done </proc/$p/status\n"
+    "done; export STACKCTL_SESSION=$p\n"
 )
-"""Sent once at the start of a shell, so that nothing of the login's own environment matters."""
+"""Sent once at the start of a shell, so that nothing of the login's own environment matters.
+
+`$STACKCTL_SESSION` is the process that ends with the connection: a step that only waits may end with it.
+"""
 
 
 @dataclass(frozen=True)

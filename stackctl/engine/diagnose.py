@@ -40,6 +40,11 @@ CAUSES = (
         "check the name, or add the repository that has it",
     ),
     Cause(
+        re.compile(r"Version '(\S+)' for '(\S+)' was not found"),
+        "the host's sources do not have version {0} of package `{1}`",
+        "see `apt-cache policy {1}` on the host for what they have, and pin that",
+    ),
+    Cause(
         re.compile(r"(?:held by process|locked by another process)[: ]*(\d+ ?(?:\([^)]*\))?)?"),
         "another process ({0}) has kept apt locked for too long",
         "wait until it has ended, or end it on the host, then apply again",
@@ -109,7 +114,7 @@ def failure(where: str, answer: Answer, command: Command, hint: str | None) -> F
         match = cause.pattern.search(output)
         if match is not None:
             groups = [group or "unknown" for group in match.groups()]
-            return Finding(where, cause.what.format(*groups), cause.hint, lines)
+            return Finding(where, cause.what.format(*groups), cause.hint.format(*groups), lines)
     return Finding(
         where,
         f"failed with exit status {answer.status}",

@@ -275,6 +275,7 @@ while :; do
   [ "$((restarts - ${{before:=$restarts}}))" -lt 3 ] || break
   [ "$restarts" -lt 3 ] || [ "$(docker inspect -f '{{{{.State.Status}}}}' "$id")" != restarting ] || break
   [ "$(now)" -lt "$end" ] || break
+  kill -0 "${{STACKCTL_SESSION:-1}}" 2>/dev/null || {{ echo "nobody waits for {service} any more" >&2; exit {told}; }}
   sleep 1
 done
 echo "{service} is $(docker inspect -f '{{{{.State.Status}}}}' "$id"), restarted $restarts times" >&2

@@ -57,7 +57,7 @@ class LocalSession:
             for pipe in (self.shell.stdin, self.shell.stdout, self.shell.stderr):
                 assert pipe is not None
                 pipe.close()
-            self.shell.wait(timeout=60)
+            threading.Thread(target=self.shell.wait, daemon=True).start()
             self.shell = None
 
     def __del__(self) -> None:

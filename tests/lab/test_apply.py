@@ -52,7 +52,7 @@ def test_a_second_apply_finds_nothing_to_do(site: Site) -> None:
     done = site.stackctl("apply", NAME, "--yes")
 
     assert done.returncode == 0
-    assert done.stdout == "edge  up to date\ngpu1  up to date\ngpu2  up to date\nNothing to do on 3 hosts.\n"
+    assert done.stdout == "edge, gpu1, gpu2  up to date\nNothing to do on 3 hosts.\n"
 
 
 def test_a_chat_completion_comes_back_through_the_gateway_by_both_urls(site: Site) -> None:
@@ -112,8 +112,58 @@ def test_a_file_changed_by_hand_is_found_as_exactly_that_change_and_mended(site:
     changes = [(host["host"], change["operation"]) for host in planned["hosts"] for change in host["changes"]]
     assert changes == [("gpu1", "write the compose project")]
     assert site.stackctl("plan", NAME, "--exit-code").returncode == 3
+    drifted = site.stackctl("drift", NAME)
+    assert drifted.returncode == 3
+    assert "  ~ file /etc/stackctl/serving/compose.yaml  content changed" in drifted.stdout
+    assert "edge, gpu2  as it was left" in drifted.stdout
 
     converges(site)
+    assert site.stackctl("drift", NAME).returncode == 0
+    assert "serving · write the compose project" in site.stackctl("history", NAME, "gpu1").stdout
+
+
+def test_what_the_inventory_wants_anew_is_no_drift(site: Site) -> None:
+    site.on("gpu1", "chmod 600 /etc/sysctl.d/60-stackctl.conf")
+    with site.changed(gpu2={"system": {"time": "external", "packages": ["tree"]}}):
+        drifted = json.loads(site.stackctl("drift", NAME, "--json").stdout)
+
+    things = {each["host"]: [item["thing"] for item in each["things"]] for each in drifted["hosts"]}
+    wanted = {each["host"]: [item["operation"] for item in each["wanted"]] for each in drifted["hosts"]}
+    assert things == {"edge": [], "gpu1": ["file /etc/sysctl.d/60-stackctl.conf"], "gpu2": []}
+    assert wanted == {"edge": [], "gpu1": [], "gpu2": ["install the base packages"]}
+    converges(site)
+
+
+def test_a_saved_plan_is_applied_as_it_was_or_not_at_all(site: Site) -> None:
+    file = str(site.folder / "kept.plan")
+    site.on("gpu1", "chmod 600 /etc/sysctl.d/60-stackctl.conf")
+    site.stackctl("plan", NAME, "--out", file)
+    site.on("gpu1", "chmod 640 /etc/sysctl.d/60-stackctl.conf")
+
+    refused = site.stackctl("apply", file)
+    assert refused.returncode == 1
+    assert "new: system · write the system's settings (mode 640 becomes 644)" in refused.stderr
+    assert site.on("gpu1", "stat -c %a /etc/sysctl.d/60-stackctl.conf") == "640\n"
+
+    site.on("gpu1", "chmod 600 /etc/sysctl.d/60-stackctl.conf")
+    done = site.stackctl("apply", file)
+    assert done.returncode == 0, done.stderr
+    assert site.on("gpu1", "stat -c %a /etc/sysctl.d/60-stackctl.conf") == "644\n"
+
+
+def test_two_replicas_are_never_taken_at_once_and_a_gateway_last(site: Site) -> None:
+    site.on("gpu1", "rm /etc/sysctl.d/60-stackctl.conf")
+    site.on("gpu2", "rm /etc/sysctl.d/60-stackctl.conf")
+    site.on("edge", "rm /etc/sysctl.d/60-stackctl.conf")
+
+    told = site.stackctl("apply", NAME, "--yes").stderr.splitlines()
+
+    begun = [line.split()[0] for line in told if line.endswith("write the system's settings …")]
+    ended = [line.split()[0] for line in told if line.endswith("checking that nothing is left")]
+    assert (begun, ended) == (["gpu1", "gpu2", "edge"], ["gpu1", "gpu2", "edge"])
+    assert told.index(next(line for line in told if line.startswith("gpu2"))) > told.index(
+        "gpu1  checking that nothing is left"
+    )
 
 
 def test_an_image_pinned_in_the_lock_is_pulled_by_its_digest(site: Site) -> None:
@@ -136,7 +186,7 @@ def test_an_unreachable_host_is_one_finding_and_the_others_go_on(site: Site) -> 
 
         assert done.returncode == 1
         assert "gone  10.89.0.77 port 22 " in done.stderr
-        assert "edge  done" in done.stdout
+        assert "edge, gpu1, gpu2  done, 1 change" in done.stdout
     converges(site)
 
 
@@ -147,7 +197,7 @@ def test_a_wrong_host_key_is_refused_and_the_others_go_on(site: Site) -> None:
 
     assert done.returncode == 1
     assert "gpu2  the host key of 10.89.0.13 port 22 is not the one on record" in done.stderr
-    assert "gpu1  up to date" in done.stdout
+    assert "edge, gpu1  up to date" in done.stdout
 
 
 def test_sudo_with_the_right_password_works_and_with_a_wrong_one_says_so(site: Site) -> None:
@@ -159,7 +209,7 @@ def test_sudo_with_the_right_password_works_and_with_a_wrong_one_says_so(site: S
 
     assert done.returncode == 1
     assert "gpu2  sudo did not accept the password" in done.stderr
-    assert "gpu1  up to date" in done.stdout
+    assert "edge, gpu1  up to date" in done.stdout
 
 
 def test_a_full_disk_is_called_that_and_leaves_nothing_half_written(site: Site) -> None:

@@ -359,3 +359,18 @@ def test_a_secret_in_a_project_is_not_logged_even_for_debugging(
     run = one_host(tmp_path / "d", PROJECT, file, session=lambda _: LocalSession(tmp_path / "bin"))
 
     assert "s3cret-value" not in plan_json(run.plan()) + caplog.text
+
+
+def test_a_container_is_not_waited_for_once_the_operators_connection_is_gone(tmp_path: Path) -> None:
+    script = """case "$*" in
+      compose*ps*) echo abc;;
+      *RestartCount*) echo 0;;
+    esac"""
+    program(tmp_path / "bin", "docker", script)
+    session = LocalSession(tmp_path / "bin")
+    session.head += "STACKCTL_SESSION=$(sh -c 'echo $$')\n"
+    run = one_host(tmp_path / "d", WAIT, spec=600, session=lambda _: session)
+
+    finding = run.apply(run.plan()).hosts[0].findings[0]
+
+    assert finding.what == "nobody waits for chat any more"
