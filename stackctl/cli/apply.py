@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from stackctl.cli.options import AcceptKeys, AsJson, Deadline, Limit, ProjectPath
+from stackctl.cli.options import (
+    AcceptKeys,
+    AllowReboot,
+    AsJson,
+    Batch,
+    BreakLock,
+    Deadline,
+    Limit,
+    MaxFailures,
+    ProjectPath,
+    Yes,
+)
 from stackctl.cli.progress import Progress
 from stackctl.cli.reach import reached
 from stackctl.core.finding import FailureError, Finding, FindingsError
@@ -29,23 +40,12 @@ def apply(
         ),
     ],
     limit: Limit = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    batch: Annotated[
-        int | None, typer.Option("--batch", metavar="N", help="At most so many hosts at a time.", min=1)
-    ] = None,
-    max_failures: Annotated[
-        int,
-        typer.Option(
-            "--max-failures", metavar="N", help="Begin no more hosts once more than N have failed.", min=0
-        ),
-    ] = 0,
+    yes: Yes = False,
+    batch: Batch = None,
+    max_failures: MaxFailures = 0,
     deadline: Deadline = 7200,
-    allow_reboot: Annotated[
-        bool, typer.Option("--allow-reboot", help="Reboot hosts whose plan says so.")
-    ] = False,
-    break_lock: Annotated[
-        bool, typer.Option("--break-lock", help="Take hosts over from a run that is dead.")
-    ] = False,
+    allow_reboot: AllowReboot = False,
+    break_lock: BreakLock = False,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
@@ -60,11 +60,13 @@ def apply(
         raise FindingsError(Finding("apply", what, "read it with `stackctl plan`, then pass `--yes`"))
     environment = target if kept is None else kept.environment
     chosen = limit if kept is None else ",".join(host.host for host in kept.hosts)
-    with reached(project, environment, chosen, accept=accept, quiet=as_json) as (run, progress):
+    asked = "--limit" if kept is None else target
+    with reached(project, environment, chosen, asked, accept=accept, quiet=as_json) as (run, progress):
         planned = run.plan(deadline)
         progress.pause()
         if kept is not None:
             _require_same(kept, planned, target)
+            planned = saved.kept_only(kept, planned)
         if not as_json:
             _show_plan(planned)
         if planned.changes and kept is None and not (yes or _confirmed(planned)):

@@ -17,6 +17,18 @@ Deadline = Annotated[
     int,
     typer.Option("--deadline", metavar="SECONDS", help="Give a host up that takes longer.", min=1),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Batch = Annotated[
+    int | None, typer.Option("--batch", metavar="N", help="At most so many hosts at a time.", min=1)
+]
+MaxFailures = Annotated[
+    int,
+    typer.Option(
+        "--max-failures", metavar="N", help="Begin no more hosts once more than N have failed.", min=0
+    ),
+]
+AllowReboot = Annotated[bool, typer.Option("--allow-reboot", help="Reboot hosts whose plan says so.")]
+BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take hosts over from a run that is dead.")]
 ProjectPath = Annotated[
     Path | None,
     typer.Option("--project", metavar="DIR", help="Folder with inventory/; default: the nearest one upward."),

@@ -27,12 +27,21 @@ _FEW = 16
 
 @contextmanager
 def reached(
-    project_path: Path | None, environment: str, limit: str | None, *, accept: bool, quiet: bool
+    project_path: Path | None,
+    environment: str,
+    limit: str | None,
+    limited_by: str = "--limit",
+    *,
+    accept: bool,
+    quiet: bool,
 ) -> Iterator[tuple[Hosts, Progress]]:
-    """A run over the environment's hosts, connected; those that cannot be reached carry their finding."""
+    """A run over the environment's hosts, connected; those that cannot be reached carry their finding.
+
+    `limited_by` is where a host that does not exist was named.
+    """
     project = projects.of(project_path)
     fleet = load_fleet(project.root, environment)
-    hosts = limited(sorted(fleet.hosts), limit, environment)
+    hosts = limited(sorted(fleet.hosts), limit, environment, limited_by)
     ways = [connection(fleet, project, host) for host in hosts]
     early = {way: EarlySession(way) for way in ways} if len(ways) <= _FEW else {}
     try:
@@ -83,7 +92,7 @@ def _connect(run: Hosts, progress: Progress, *, accept: bool) -> None:
             run.refuse(new)
 
 
-def limited(hosts: Sequence[str], limit: str | None, environment: str) -> tuple[str, ...]:
+def limited(hosts: Sequence[str], limit: str | None, environment: str, limited_by: str) -> tuple[str, ...]:
     """Those of the hosts that are named in `limit`, or all."""
     if limit is None:
         return tuple(hosts)
@@ -93,7 +102,7 @@ def limited(hosts: Sequence[str], limit: str | None, environment: str) -> tuple[
         raise FindingsError(
             *(
                 Finding(
-                    "--limit", f"`{name}` is not a host of {environment}", f"there are: {', '.join(hosts)}"
+                    limited_by, f"`{name}` is not a host of {environment}", f"there are: {', '.join(hosts)}"
                 )
                 for name in unknown or [limit]
             )

@@ -53,3 +53,9 @@ def differences(kept: Plan, now: Plan) -> tuple[Finding, ...]:
     fresh = {plan.host: plan for plan in now.hosts}
     pairs = [(plan, fresh[plan.host]) for plan in kept.hosts if not plan.findings]
     return tuple(differs(before, after) for before, after in pairs if before != after)
+
+
+def kept_only(kept: Plan, now: Plan) -> Plan:
+    """`now` without what it would do on hosts that could not be planned then: nobody has read that."""
+    fresh = {plan.host: plan for plan in now.hosts}
+    return Plan(now.environment, tuple(plan if plan.findings else fresh[plan.host] for plan in kept.hosts))

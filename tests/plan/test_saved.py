@@ -58,3 +58,10 @@ def test_only_names_that_no_environment_can_have_are_files() -> None:
     assert [saved.is_file_name(name) for name in ("prod", "prod.plan", "./prod", "plans/prod")] == [
         False, True, True, True,
     ]  # fmt: skip
+
+
+def test_a_host_that_could_not_be_planned_then_is_left_alone_now() -> None:
+    now = Plan("prod", (HostPlan("edge", (CHANGE,)), HostPlan("gpu1", (CHANGE,))))
+
+    assert saved.differences(KEPT.plan, now) == ()
+    assert saved.kept_only(KEPT.plan, now) == KEPT.plan
