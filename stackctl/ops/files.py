@@ -27,7 +27,7 @@ _LOOK = """look() {
   if [ -L "$2" ]; then printf '%s link %s\\n' "$1" "$(readlink -n -- "$2" | base64 -w0)"
   elif [ -f "$2" ]; then
     s=$(sha256sum <"$2") s=${s%% *}
-    printf '%s file %s %s ' "$1" "$(stat -c '%a %u %g %Z' -- "$2")" "$s"
+    printf '%s file %s %s ' "$1" "$(stat -c '%a %u %g %.9Z' -- "$2")" "$s"
     if [ "$3" = "$s" ] || [ "$3" = - ] || [ "$(stat -c %s -- "$2")" -gt LARGEST ]
     then printf -- -; else base64 -w0 -- "$2"; fi
     stat -c ' %U/%G' -- "$2"
@@ -42,7 +42,7 @@ class Found(FileState):
     """A file on a host, and when it was last touched."""
 
     changed: str = ""
-    """Inode change time in seconds: tells that a secret changed without telling its hash."""
+    """Inode change time in seconds, to the nanosecond: tells that a secret changed without telling its hash."""
 
 
 class Files(FactBase[dict[str, Found]]):
@@ -209,7 +209,8 @@ def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Gener
         value = _at(present, way)
         saw(f"key {'.'.join(way)} in {path}", **({} if value is None else {"value": value}))
     merged = _merged(present, values)
-    if found is not None and merged == present:
+    # Not as Python compares, to which 1 and 1.0 are true.
+    if found is not None and _json(merged) == _json(present):
         return
     after = json.dumps(merged, indent=2, sort_keys=True) + "\n"
     yield from _rewrite(path, found, before, after, mode)
@@ -239,6 +240,10 @@ def _at(value: Any, way: Sequence[str]) -> str | None:
         if not isinstance(value, dict) or key not in value:
             return None
         value = value[key]
+    return _json(value)
+
+
+def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 

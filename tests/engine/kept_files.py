@@ -201,7 +201,7 @@ class Blocks(Keeping):
         return [index for index in range(len(self.blocks)) if gone or str(index) in deeds]
 
     def listed(self, deeds: Deeds) -> dict[str, Any]:
-        return {f"block {self.number}-{index}": dict(deeds) for index in self._hit(deeds)}
+        return {f"block {self.number}-{index}": _visible(deeds) for index in self._hit(deeds)}
 
     def drifted(self, deeds: Deeds) -> set[str]:
         return {f"block m{index} in {self.path}" for index in self._hit(deeds)}
@@ -270,7 +270,7 @@ class Keys(Keeping):
         return {key: deed for key, deed in deeds.items() if key != "file"}
 
     def listed(self, deeds: Deeds) -> dict[str, Any]:
-        return {f"merge {self.number}": dict(deeds)} if self._hit(deeds) else {}
+        return {f"merge {self.number}": _visible(deeds)} if self._hit(deeds) else {}
 
     def drifted(self, deeds: Deeds) -> set[str]:
         ways = {
@@ -289,6 +289,13 @@ class Keys(Keeping):
         found = json.loads(self.path.read_text())
         assert json.dumps(found, sort_keys=True) == json.dumps(theirs | self.values, sort_keys=True)
         assert self.path.stat().st_mode & 0o777 == (0o600 if deeds.get("file") == "mode" else 0o644)
+
+
+def _visible(deeds: Deeds) -> Deeds:
+    """What makes a difference to a file that is written anew, and keeps its mode."""
+    if deeds.get("file") == "gone":
+        return {"file": "gone"}
+    return {what: deed for what, deed in deeds.items() if (what, deed) != ("file", "mode")}
 
 
 def _alike(value: Any) -> Any:

@@ -66,7 +66,7 @@ class Packages(Keeping):
             version = "0.1" if "moved" in deed and not pin else pin or NEWEST
             want = "hold" if "held" in deed else "install"
             text = (self.host.root / "packages" / self._name(index)).read_text()
-            assert text == f"{want} installed {version}\n"
+            assert (index, text) == (index, f"{want} installed {version}\n")
 
 
 @dataclass

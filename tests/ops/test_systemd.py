@@ -1,5 +1,6 @@
 """Units: started, enabled, and restarted for as long as they owe it, whatever the clock does."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -201,6 +202,16 @@ def test_a_file_that_is_not_what_the_unit_was_started_with_owes_a_restart_that_n
     assert reasons(run) == [f"restart app, {conf} changed since its last start"]
     applied(run)
     assert reasons(run) == []
+
+
+def test_a_pipe_in_the_place_of_a_file_that_a_unit_reads_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text("one")
+    run = applied(unit(tmp_path, since=PAST))
+    unit(tmp_path, since=FUTURE)
+    (tmp_path / "conf").unlink()
+    os.mkfifo(tmp_path / "conf")
+
+    assert reasons(run) == [f"restart app, {tmp_path}/conf changed since its last start"]
 
 
 @pytest.mark.parametrize(
