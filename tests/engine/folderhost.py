@@ -76,7 +76,13 @@ class FolderHost:
         folder = self.root / "units" / name
         if not folder.exists():
             folder.mkdir()
-            values = {"active": "inactive", "enabled": "disabled", "invocation": "", "started": "", "loaded": ""}
+            values = {
+                "active": "inactive",
+                "enabled": "disabled",
+                "invocation": "",
+                "started": "",
+                "loaded": "",
+            }
             for key, value in values.items():
                 (folder / key).write_text(f"{value}\n")
         return folder

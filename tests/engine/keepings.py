@@ -23,7 +23,7 @@ class Entry:
     """An earlier entry that it is told of."""
 
 
-DEPLOY = '''
+DEPLOY = """
 from pyinfra.api import deploy
 from pyinfra.operations import server
 from stackctl.ops import apt, files, machine, systemd
@@ -39,7 +39,7 @@ def @NAME@(spec, _files):
             module, _, name = entry.operation.partition(".")
             after = {"after": [done[entry.after]]} if entry.after else {}
             done[entry.name] = getattr(modules[module], name)(name=entry.name, **entry.arguments, **after)
-'''
+"""
 """A deploy that does what its specification, a list of entries, says."""
 
 

@@ -18,11 +18,13 @@ class Packages(Keeping):
         return f"pkg{self.number}-{index}"
 
     def entries(self) -> list[Entry]:
-        names = [f"{self._name(index)}={pin}" if pin else self._name(index) for index, pin in enumerate(self.pins)]
+        names = [
+            f"{self._name(index)}={pin}" if pin else self._name(index) for index, pin in enumerate(self.pins)
+        ]
         return [Entry("apt.packages", f"install {self.number}", {"names": names})]
 
     def deeds(self) -> Mapping[str, Sequence[str]]:
-        hows = ["removed", "purged", "moved", "held", "moved and held"]
+        hows = ["removed", "purged", "another version", "held", "another version, held"]
         return {str(index): hows for index in range(len(self.pins))}
 
     def do(self, what: str, deed: str) -> None:
@@ -43,7 +45,7 @@ class Packages(Keeping):
         return {
             index: deed
             for index, deed in deeds.items()
-            if deed in ("removed", "purged") or ("moved" in deed and self.pins[int(index)])
+            if deed in ("removed", "purged") or (deed.startswith("another") and self.pins[int(index)])
         }
 
     def listed(self, deeds: Deeds) -> dict[str, Any]:
@@ -63,10 +65,10 @@ class Packages(Keeping):
     def check(self, deeds: Deeds) -> None:
         for index, pin in enumerate(self.pins):
             deed = deeds.get(str(index), "")
-            version = "0.1" if "moved" in deed and not pin else pin or NEWEST
+            version = "0.1" if deed.startswith("another") and not pin else pin or NEWEST
             want = "hold" if "held" in deed else "install"
             text = (self.host.root / "packages" / self._name(index)).read_text()
-            assert (index, text) == (index, f"{want} installed {version}\n")
+            assert text == f"{want} installed {version}\n"
 
 
 @dataclass

@@ -27,11 +27,11 @@ from tests.engine.keepings import DEPLOY, Deeds, Keeping
 
 CAPABILITIES = ("base", "apps")
 everyday = settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,
-    phases=[Phase.generate],
+    phases=[Phase.generate],  # making a failure smaller would take minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
@@ -80,7 +80,9 @@ class Fleet:
     def each(self) -> Iterator[tuple[str, Keeping]]:
         """All that is kept, in the order of the operations."""
         for host in sorted(self.hosts):
-            yield from ((host, each) for each in sorted(self.keepings[host], key=lambda each: each.number % 2))
+            yield from (
+                (host, each) for each in sorted(self.keepings[host], key=lambda each: each.number % 2)
+            )
 
 
 def capability_of(keeping: Keeping) -> str:
@@ -110,16 +112,16 @@ KINDS: dict[type[Keeping], dict[str, st.SearchStrategy[Any]]] = {
     },
     Directories: {"names": st.lists(st.sampled_from("abc"), unique=True, min_size=1)},
     Packages: {"pins": st.lists(st.sampled_from([None, "1.0", "2:2.0-1"]), min_size=1, max_size=3)},
-    Settings: {
-        "values": st.dictionaries(st.sampled_from("ab"), st.sampled_from(["1", "4 5 6"]), min_size=1)
-    },
+    Settings: {"values": st.dictionaries(st.sampled_from("ab"), st.sampled_from(["1", "4 5 6"]), min_size=1)},
     Reader: {"verb": st.sampled_from(["restart", "reload"])},
 }
 
 
 def drawn(data: st.DataObject, folder: Path, deploys: Path) -> Fleet:
     """A small fleet on bare hosts."""
-    hosts = {f"gpu{number}": FolderHost(folder, f"gpu{number}") for number in range(data.draw(st.integers(1, 3)))}
+    hosts = {
+        f"gpu{number}": FolderHost(folder, f"gpu{number}") for number in range(data.draw(st.integers(1, 3)))
+    }
     keepings = {
         name: [
             kind(host, number, **{key: data.draw(strategy, key) for key, strategy in KINDS[kind].items()})
@@ -208,7 +210,9 @@ def in_order(run: Run) -> None:
     """Nothing to do, and nothing drifted."""
     assert listed(run.plan()) == []
     found = run.drift()
-    assert [(host.things, host.changes, host.wanted) for host in found.hosts] == [((), (), ())] * len(found.hosts)
+    assert [(host.things, host.changes, host.wanted) for host in found.hosts] == [((), (), ())] * len(
+        found.hosts
+    )
 
 
 def things(found: Drift) -> set[tuple[str, str]]:
@@ -270,7 +274,8 @@ def test_drift_is_told_apart_from_what_is_wanted_anew(deploys: Path, data: st.Da
             (host, name)
             for host, keeping in fleet.each()
             for name in keeping.listed(deeds[host, keeping.number])
-            if (host, capability_of(keeping)) not in anew or name in keeping.by_drift(deeds[host, keeping.number])
+            if (host, capability_of(keeping)) not in anew
+            or name in keeping.by_drift(deeds[host, keeping.number])
         ]
         wanted = list(expected(fleet, deeds))
         with fleet.run() as run:
@@ -287,7 +292,9 @@ def test_a_saved_plan_is_refused_exactly_when_an_apply_would_do_something_else(
 ) -> None:
     with applied(data, deploys) as (fleet, run):
         before = planted(data, fleet)
-        kept = saved.read(saved.write(saved.SavedPlan(run.plan(), "alice", "laptop", "", "0.1.0", "now"))).plan
+        kept = saved.read(
+            saved.write(saved.SavedPlan(run.plan(), "alice", "laptop", "", "0.1.0", "now"))
+        ).plan
         deeds = planted(data, fleet, before)
         then, now = expected(fleet, before), expected(fleet, deeds)
         different = {host for host in fleet.hosts if of(host, then) != of(host, now)}
