@@ -89,7 +89,7 @@ class Found(FileState):
     """A file on a host, and when it was last touched."""
 
     changed: str = ""
-    """Inode change time in seconds: tells that a secret changed without telling its hash."""
+    """Inode change time in seconds, to the nanosecond: tells that a secret changed without telling its hash."""
 
 
 class Files(FactBase[dict[str, Found]]):
@@ -137,7 +137,7 @@ def _state(kind: str, mode: str, changed: str, names: str) -> Found:
     if kind != "f":
         return Found(_KINDS.get(kind, "special file"))
     owner, _, group = names.partition("/")
-    return Found("file", int(mode, 8), owner, group, changed=changed.partition(".")[0])
+    return Found("file", int(mode, 8), owner, group, changed=changed)
 
 
 def _text(encoded: str) -> str | None:
@@ -260,7 +260,8 @@ def merge_json(path: str, values: Mapping[str, Any], mode: int = 0o644) -> Gener
         value = _at(present, way)
         saw(f"key {'.'.join(way)} in {path}", **({} if value is None else {"value": value}))
     merged = _merged(present, values)
-    if found is not None and merged == present:
+    # Not as Python compares, to which 1 and 1.0 are true.
+    if found is not None and _json(merged) == _json(present):
         return
     after = json.dumps(merged, indent=2, sort_keys=True) + "\n"
     yield from _rewrite(path, found, before, after, mode)
@@ -290,6 +291,10 @@ def _at(value: Any, way: Sequence[str]) -> str | None:
         if not isinstance(value, dict) or key not in value:
             return None
         value = value[key]
+    return _json(value)
+
+
+def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 

@@ -177,7 +177,8 @@ def _words(paths: Sequence[str]) -> str:
     return " ".join(shlex.quote(path) for path in paths)
 
 
-_HASH = """hash() { s=$(sha256sum -- "$1" 2>/dev/null) || s=absent; s=${s%% *}; }
+# Reading a pipe that somebody has put there would wait without end.
+_HASH = """hash() { [ -f "$1" ] && s=$(sha256sum -- "$1" 2>/dev/null) || s=absent; s=${s%% *}; }
 """
 _FILES = f"""
 read -r up rest </proc/uptime

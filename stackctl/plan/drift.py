@@ -84,8 +84,8 @@ class Seen:
 def drift(host: str, receipt: Receipt | None, seen: tuple[Seen, ...], wanted: Mapping[str, str]) -> HostDrift:
     """Compare what is seen with the receipt; `wanted` has the fingerprints of today's inventory.
 
-    A change is drift's when one of its things has drifted, or when its capability wants what it wanted at the
-    last apply; any other is the inventory's.
+    A change is drift's when one of its things has drifted, when it hangs on such a change, or when its capability
+    wants what it wanted at the last apply; any other is the inventory's.
     """
     if receipt is None:
         return HostDrift(host, wanted=tuple(item.change for item in seen if item.change is not None))
@@ -100,7 +100,12 @@ def drift(host: str, receipt: Receipt | None, seen: tuple[Seen, ...], wanted: Ma
     for item in seen:
         if item.change is not None:
             same = receipt.wanted.get(item.capability) == wanted.get(item.capability)
-            caused = same or bool(item.things.keys() & drifted.keys())
+            own = bool(item.things.keys() & drifted.keys())
+            hanging = any(
+                (cause.capability, cause.operation) in ((item.capability, name) for name in item.change.after)
+                for cause in by_drift
+            )
+            caused = same or own or hanging
             (by_drift if caused else by_inventory).append(item.change)
     return HostDrift(host, receipt, tuple(drifted.values()), tuple(by_drift), tuple(by_inventory))
 

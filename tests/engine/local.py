@@ -57,7 +57,10 @@ class LocalSession:
             for pipe in (self.shell.stdin, self.shell.stdout, self.shell.stderr):
                 assert pipe is not None
                 pipe.close()
-            threading.Thread(target=self.shell.wait, daemon=True).start()
+            try:
+                self.shell.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                threading.Thread(target=self.shell.wait, daemon=True).start()
             self.shell = None
 
     def __del__(self) -> None:

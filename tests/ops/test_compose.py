@@ -228,9 +228,8 @@ def test_what_is_planned_without_docker_is_not_known_for_sure(tmp_path: Path) ->
     run = one_host(tmp_path / "d", PROJECT, FILE, session=lambda _: LocalSession(tmp_path / "bin"))
     run.plan()
 
-    (operation,) = run.declared["gpu1"].operations
-    with run.declared["gpu1"].context():
-        assert [command.known for command in operation.commands()] == [False, False]
+    (evaluation,) = run.readings["gpu1"].evaluations
+    assert [command.known for command in evaluation.commands] == [False, False]
 
 
 def test_many_containers_are_created_in_one_line(tmp_path: Path) -> None:

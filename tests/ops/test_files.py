@@ -262,6 +262,17 @@ def test_a_merged_file_in_another_layout_with_the_same_values_is_left_alone(tmp_
     assert one_host(tmp_path / "d", MERGE, spec=str(path)).plan().changes == 0
 
 
+@pytest.mark.parametrize("other", ["1", "1.0"])
+def test_a_number_in_the_place_of_true_is_not_what_is_wanted(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text(f'{{"features": {{"cdi": true}}, "live-restore": {other}}}')
+    run = one_host(tmp_path / "d", MERGE, spec=str(path))
+
+    assert not run.apply(run.plan()).failed
+
+    assert json.loads(path.read_text())["live-restore"] is True
+
+
 def test_a_merged_file_that_is_not_json_is_a_finding_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "daemon.json"
     path.write_text("{not json")
@@ -305,13 +316,14 @@ def test_files_are_seen_with_mode_owner_and_hash_and_secret_ones_with_their_time
         owned(tmp_path / "gone", "x"),
     ]
 
+    seconds, rest = divmod(hidden.stat().st_ctime_ns, 10**9)
     assert seen(one_host(tmp_path / "d", WRITE, *artifacts)) == {
         f"file {plain}": {
             "mode": "644",
             "owner": "root:root",
             "sha256": "13102ad5e68a577a21dbe1aa6b16189e93e979278d6b9917d7f279a9a3dabd16",
         },
-        f"file {hidden}": {"mode": "600", "owner": "root:root", "changed": str(int(hidden.stat().st_ctime))},
+        f"file {hidden}": {"mode": "600", "owner": "root:root", "changed": f"{seconds}.{rest:09}"},
         f"file {tmp_path}/link": {"kind": "link"},
         f"file {tmp_path}/gone": {},
     }

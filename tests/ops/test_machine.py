@@ -24,9 +24,7 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reboots(run: Run) -> list[tuple[str, str]]:
     """Reason and marker of each reboot that is planned."""
     run.plan()
-    declared = run.declared["gpu1"]
-    with declared.context():
-        commands = list(declared.operations[-1].commands())
+    commands = run.readings["gpu1"].evaluations[-1].commands
     assert all(isinstance(command, Reboot) for command in commands)
     return [(command.reason, command.marker) for command in commands]
 

@@ -1,5 +1,6 @@
 """Units: started, enabled, and restarted for as long as they owe it, whatever the clock does."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -122,9 +123,8 @@ def test_a_unit_that_an_earlier_operation_brings_is_not_known_yet(tmp_path: Path
     run = unit(tmp_path, load="not-found", active="inactive", enabled="", since="")
     run.plan()
 
-    (operation,) = run.declared["gpu1"].operations
-    with run.declared["gpu1"].context():
-        assert [command.known for command in operation.commands()] == [False, False]
+    (evaluation,) = run.readings["gpu1"].evaluations
+    assert [command.known for command in evaluation.commands] == [False, False]
     assert seen(run) == {"unit app": {}}
 
 
@@ -154,10 +154,8 @@ def test_a_guard_goes_with_all_that_is_done_to_a_unit(tmp_path: Path) -> None:
     run = unit(tmp_path, body, active="inactive", enabled="disabled")
     run.plan()
 
-    first, second, third = run.declared["gpu1"].operations
-    with run.declared["gpu1"].context():
-        commands = [*first.commands(), *second.commands(), *third.commands()]
-    assert [command.guard.name for command in commands] == ["app", "app", "app"]
+    commands = [command for item in run.readings["gpu1"].evaluations for command in item.commands]
+    assert {command.guard.name for command in commands} == {"app"}
 
 
 # What follows runs the scripts: the unit's clock says it started in 2015, and every file is newer than that.
@@ -201,6 +199,16 @@ def test_a_file_that_is_not_what_the_unit_was_started_with_owes_a_restart_that_n
     assert reasons(run) == [f"restart app, {conf} changed since its last start"]
     applied(run)
     assert reasons(run) == []
+
+
+def test_a_pipe_in_the_place_of_a_file_that_a_unit_reads_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text("one")
+    run = applied(unit(tmp_path, since=PAST))
+    unit(tmp_path, since=FUTURE)
+    (tmp_path / "conf").unlink()
+    os.mkfifo(tmp_path / "conf")
+
+    assert reasons(run) == [f"restart app, {tmp_path}/conf changed since its last start"]
 
 
 @pytest.mark.parametrize(

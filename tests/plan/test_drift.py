@@ -62,6 +62,18 @@ def test_a_host_that_changed_in_both_ways_shows_each_where_it_belongs() -> None:
     assert (found.changes, found.wanted) == ((WRITE,), (PULL,))
 
 
+def test_what_hangs_on_a_change_of_drift_is_drift_too() -> None:
+    restart = Change("system", "run a", "change", "restart a", after=("write /etc/a",))
+    seen = (
+        Seen("system", {"file /etc/a": {"mode": "600", "sha256": "aa"}}, WRITE),
+        Seen("system", {"unit a": {"state": "active"}}, restart),
+    )
+
+    found = drift("gpu1", RECEIPT, seen, {"system": "another"})
+
+    assert (found.changes, found.wanted) == ((WRITE, restart), ())
+
+
 def test_a_host_without_a_receipt_cannot_be_compared() -> None:
     found = drift("gpu1", None, (Seen("system", {"file /etc/a": CONF}, WRITE),), {})
 
