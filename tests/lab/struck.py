@@ -151,7 +151,9 @@ class Struck:
 
     def look(self) -> Looked:
         """See what the host is like."""
-        tried = "".join(f"({test}) >/dev/null 2>&1 && echo {shlex.quote(name)}\n" for name, test in EFFECTS.items())
+        tried = "".join(
+            f"({test}) >/dev/null 2>&1 && echo {shlex.quote(name)}\n" for name, test in EFFECTS.items()
+        )
         files, _, rest = self.on(f"{_LOOK}; echo =====; {tried} true").partition("=====\n")
         hashes = {path: sha for sha, _, path in (line.partition("  ") for line in files.splitlines())}
         with self._run() as run:
@@ -187,7 +189,9 @@ class Struck:
         steps = seen.visits[-1].steps if seen.visits else ()
         begun = {step.operation for step in steps}
         done = {step.operation for step in steps if step.result == "done"}
-        written = {path for path, sha in self.final.items() if self.bare.get(path) != sha == seen.files.get(path)}
+        written = {
+            path for path, sha in self.final.items() if self.bare.get(path) != sha == seen.files.get(path)
+        }
         for name, paths in FILES.items():
             if name in done and not written.issuperset(paths):
                 yield f"`{name}` is noted as done and is not"
