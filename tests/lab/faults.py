@@ -18,6 +18,7 @@ import paramiko
 
 from stackctl.cli.main import run
 from stackctl.engine import session
+from stackctl.engine.channel import exchange
 
 How = Literal["kill", "cut", "clock+", "clock-"]
 Moment = Literal["before", "middle", "after"]
@@ -79,7 +80,7 @@ def _die() -> NoReturn:
 def main(words: list[str]) -> None:
     """Run the program that `words` ask for."""
     kind, number, _, *program = words
-    session.exchange = Striking(kind, int(number), session.exchange)
+    vars(session)["exchange"] = Striking(kind, int(number), exchange)
     run(program)
 
 
