@@ -43,7 +43,7 @@ lint: ## style, types and import layers
 lab-test: ## the tests on virtual hosts
 	$(RUN)pytest -m "lab and not vllm and not fault"
 
-fault-test: ## an apply struck at every one of its exchanges with a host, in every way: about half an hour
+fault-test: ## an apply struck at every one of its exchanges with a host, in every way: about 50 minutes
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(RUN)pytest -m fault
 

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, get_args
@@ -20,13 +19,8 @@ from stackctl.cli.main import run
 from stackctl.engine import session
 from stackctl.engine.channel import exchange
 
-How = Literal["kill", "cut", "clock+", "clock-"]
 Moment = Literal["before", "middle", "after"]
 KINDS = tuple(f"{how}-{moment}" for how in ("kill", "cut") for moment in get_args(Moment))
-CLOCKS = ("clock+", "clock-")
-"""The operator's clock jumps a day at that exchange, and the run goes on."""
-
-_DAY = 86400
 _LOCK = b"flock "
 """In the first exchange of an apply."""
 
@@ -54,9 +48,6 @@ class Striking:
 
     def _strike(self, channel: paramiko.Channel, script: bytes) -> None:
         how, _, moment = self.kind.rpartition("-")
-        if self.kind in CLOCKS:
-            _jump(_DAY if self.kind == "clock+" else -_DAY)
-            return
         channel.settimeout(60)
         channel.sendall(script[: {"before": 0, "middle": len(script) // 2, "after": len(script)}[moment]])
         if how == "kill":
@@ -65,11 +56,6 @@ class Striking:
         assert transport is not None
         assert isinstance(transport.sock, socket.socket)
         transport.sock.shutdown(socket.SHUT_RDWR)
-
-
-def _jump(seconds: int) -> None:
-    real = time.time
-    time.time = lambda: real() + seconds
 
 
 def _die() -> NoReturn:

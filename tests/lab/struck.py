@@ -1,6 +1,5 @@
 """One virtual host for applies that are struck down: set back quickly, looked at closely, mended by the next."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -134,14 +133,6 @@ class Struck:
         assert SECRET not in text
         return Ended(process.returncode, text)
 
-    def stackctl(self, *words: str) -> Ended:
-        """Run the real program to its end."""
-        return self.ended(self.start(*words))
-
-    def apply(self) -> Ended:
-        """An apply as anybody would run it."""
-        return self.stackctl("apply", LAB, "--yes")
-
     def strike(self, kind: str, number: int) -> Ended:
         """An apply struck at one of its exchanges; the host's own part of it comes to its end."""
         program = ("tests.lab.faults", kind, str(number), "--")
@@ -252,9 +243,3 @@ def environment() -> dict[str, Any]:
         "hosts": {HOST: {"address": ADDRESS, "roles": ["models", "gateway"], "system": system}},
         "placements": {"chat": [{"host": HOST, "devices": ["cpu"]}]},
     }
-
-
-def history(struck: Struck) -> list[dict[str, Any]]:
-    """The host's runs as `history --json` tells them."""
-    told: list[dict[str, Any]] = json.loads(struck.stackctl("history", LAB, "--json").text)["hosts"][HOST]
-    return told
