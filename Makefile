@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check lint lab-test vllm-test bench lock setup
+.PHONY: help demo down test check lint lab-test fault-test vllm-test bench lock setup
 
 PYTHON ?= python3
 export PYTHON
@@ -29,7 +29,7 @@ test: ## set up and run everything that proves a change: lint, types, layers, te
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(MAKE) --no-print-directory lint
 	$(RUN)pytest -n 2 -m "not lab and not vllm"
-	$(RUN)pytest -m "lab and not vllm"
+	$(RUN)pytest -m "lab and not vllm and not fault"
 
 check: lint ## lint and the everyday tests, without the lab
 	$(RUN)pytest -n 2 -m "not lab and not vllm"
@@ -41,7 +41,11 @@ lint: ## style, types and import layers
 	$(RUN)lint-imports
 
 lab-test: ## the tests on virtual hosts
-	$(RUN)pytest -m "lab and not vllm"
+	$(RUN)pytest -m "lab and not vllm and not fault"
+
+fault-test: ## an apply struck at every one of its exchanges with a host, in every way: about 50 minutes
+	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
+	$(RUN)pytest -m fault
 
 vllm-test: ## the tests with a real vLLM on the CPU: about 20 minutes and 20 GB the first time
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)

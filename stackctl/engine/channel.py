@@ -29,10 +29,12 @@ def exchange(
             raise LostError(f"no answer within {limit:.0f} s")
         try:
             sent = channel.send(script[:32768]) if script and channel.send_ready() else 0
-        except OSError as error:
-            raise LostError("the connection broke while sending") from error
+            drained = drain(channel, stdout, stderr)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            # Reading sends too, to make room for more. Which of these a broken connection is depends on who notices.
+            raise LostError("the connection broke") from error
         script = script[sent:]
-        if drain(channel, stdout, stderr) or sent:
+        if drained or sent:
             end = time.monotonic() + limit
         elif not wait(channel, 0.05 if script else 1.0):
             raise LostError("the connection broke")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from stackctl.core.connection import Connection
-from stackctl.core.finding import Finding
+from stackctl.core.finding import FailureError, Finding
 from stackctl.core.job import Job
 from stackctl.engine.actor import Actor
 from stackctl.engine.hostkeys import NewKey
@@ -39,6 +39,11 @@ _MANY = 64
 _INTERRUPT = "interrupt"
 _INTERRUPTED = signal.SIGUSR1
 _CARRY_OUT = "carry_out"
+_GONE = Finding(
+    "stackctl",
+    "a process of this run is gone: somebody or the kernel's out-of-memory killer ended it",
+    "see `journalctl -k`, then apply again: it takes up where this stopped",
+)
 
 
 def spread(
@@ -169,12 +174,12 @@ class Shards(Hosts):
         waiting = [shard.pipe for shard in self.shards if shard.process.pid in calls]
         for shard in self.shards:
             if shard.pipe in waiting:
-                shard.pipe.send((self.number, *calls[shard.process.pid]))
+                _send(shard.pipe, (self.number, *calls[shard.process.pid]))
         try:
             return [_value(result) for result in self._collected(waiting)]
         except KeyboardInterrupt:
             for pipe in waiting:
-                pipe.send((self.number, _INTERRUPT, ()))
+                _send(pipe, (self.number, _INTERRUPT, ()))
             list(self._collected(waiting))
             raise
 
@@ -184,13 +189,20 @@ class Shards(Hosts):
             for ready in cast("list[Pipe]", wait(waiting)):
                 try:
                     number, said = ready.recv()
-                except EOFError as error:
-                    raise RuntimeError("a process of this run is gone") from error
+                except (EOFError, OSError) as error:
+                    raise FailureError(_GONE) from error
                 if isinstance(said, Event):
                     self.listen(said)
                 elif number == self.number:  # an answer to a call that was interrupted may come late
                     waiting.remove(ready)
                     yield said
+
+
+def _send(pipe: Pipe, call: tuple[Any, ...]) -> None:
+    try:
+        pipe.send(call)
+    except OSError as error:
+        raise FailureError(_GONE) from error
 
 
 def _value(result: Any) -> Any:

@@ -128,7 +128,7 @@ def named(hostname: str) -> Generator[Step, None, None]:
     if found != (hostname, hostname):
         quoted = shlex.quote(hostname)
         yield Step(
-            f"printf '%s\\n' {quoted} >/etc/hostname.stackctl && mv -f /etc/hostname.stackctl /etc/hostname"
+            f"printf '%s\\n' {quoted} >/etc/hostname.stackctl && sync -- /etc/hostname.stackctl && mv -f /etc/hostname.stackctl /etc/hostname"
             f" && hostname {quoted}",
             reason=f"host name {found[0] if found else 'unset'} becomes {hostname}",
         )

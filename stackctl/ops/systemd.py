@@ -297,7 +297,10 @@ def _script(unit: str, verb: str, files: Sequence[str]) -> str:
 _BEFORE = f"""{_HASH}files=$(for f in @FILES@; do hash "$f"; printf '%s %s\\n' "$s" "$f"; done)
 """
 # A simple service counts as started before it has read its configuration: look again a second later.
-_ACT = """systemctl @COMMAND@ -- @UNIT@ && sleep 1 && systemctl is-active -q -- @UNIT@ || {
+# An operator's restart is none of the crashes that systemd counts: a few applies in a minute must not leave the
+# unit refused, and down.
+_ACT = """systemctl reset-failed -- @UNIT@ 2>/dev/null
+systemctl @COMMAND@ -- @UNIT@ && sleep 1 && systemctl is-active -q -- @UNIT@ || {
   rc=$?
   journalctl --no-pager -q -o cat -n 20 -u @UNIT@ >&2
   exit $rc

@@ -1,9 +1,17 @@
 """Framing: what was sent as one script comes back as one answer a command."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from stackctl.engine.batch import TIMED_OUT, Answer, Command
+from stackctl.core.artifact import Artifact
+from stackctl.engine.batch import TIMED_OUT, Answer, Command, framed
+from stackctl.ops.step import WriteFiles
 from tests.engine.local import LocalSession
+
+OWNER = str(os.getuid())
 
 
 def run(*scripts: str, seconds: int = 10) -> tuple[Answer, ...]:
@@ -52,3 +60,18 @@ def test_the_script_is_not_in_the_process_list() -> None:
         "hunter" + "2"
         not in run("h=hunter2; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '")[0].stdout
     )
+
+
+def test_a_step_whose_script_was_cut_at_any_byte_has_not_begun(tmp_path: Path) -> None:
+    path = tmp_path / "conf"
+    write = WriteFiles([Artifact(str(path), "whole\n", owner=OWNER, group=OWNER)], [])
+    steps = [Command("true", 10), Command(write.script(), 10, after_success=True)]
+    script = framed(steps, "the-mark")
+    end = script.index(b"[ ", script.index(b"sync -- $dirs"))
+
+    for size in range(script.index(b"if ["), end, 7):
+        subprocess.run(["sh", "-s"], input=script[:size], capture_output=True, check=False)
+
+        assert list(tmp_path.iterdir()) == [], script[:size]
+    subprocess.run(["sh", "-s"], input=script, capture_output=True, check=True)
+    assert path.read_text() == "whole\n"

@@ -2,13 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
+from stackctl.core.finding import FailureError
 from stackctl.core.job import Job, Part
 from stackctl.engine.hosts import Grants
 from stackctl.engine.run import Run
@@ -99,3 +103,81 @@ def test_ctrl_c_stops_the_hosts_of_all_processes_and_tells_how_far_they_came(tmp
     assert {finding.where for host in stopped.hosts for finding in host.findings} == {
         f"{host} · demo · go on" for host in HOSTS
     }
+
+
+APPLY = """
+import sys
+from pathlib import Path
+from tests.engine.test_shards import shards
+
+with shards(Path(sys.argv[1]), [], script="sleep 4") as spread:
+    spread.connect()
+    planned = spread.plan()
+    print(*(shard.process.pid for shard in spread.shards), flush=True)
+    spread.apply(planned)
+"""
+
+
+def in_the_middle(folder: Path) -> tuple["subprocess.Popen[str]", list[int]]:
+    """An apply over two processes that is at its long step on all hosts, and those processes."""
+    first = subprocess.Popen(
+        [sys.executable, "-c", APPLY, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdout is not None
+    others = [int(number) for number in first.stdout.readline().split()]
+    for _ in range(200):
+        if all((folder / host).exists() for host in HOSTS):
+            return first, others
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def are_gone(processes: list[int]) -> bool:
+    """Whether they have all ended, before long."""
+    for _ in range(100):
+        if not any(Path(f"/proc/{number}").exists() for number in processes):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def locks_are_free(folder: Path) -> bool:
+    """Whether nobody holds a host, once the steps that were at work have ended."""
+    files = [folder / "state" / host / "run/lock" for host in HOSTS]
+    return all(
+        not file.exists() or subprocess.run(["flock", "-w", "20", file, "true"], check=False).returncode == 0
+        for file in files
+    )
+
+
+def test_when_one_of_the_processes_is_killed_the_others_end_and_no_host_stays_locked(tmp_path: Path) -> None:
+    first, others = in_the_middle(tmp_path)
+    os.kill(others[0], signal.SIGKILL)
+    _, err = first.communicate(timeout=30)
+
+    assert first.returncode == 1
+    assert "a process of this run is gone" in err
+    assert are_gone(others)
+    assert locks_are_free(tmp_path)
+
+
+def test_when_the_first_process_is_killed_the_others_end_and_no_host_stays_locked(tmp_path: Path) -> None:
+    first, others = in_the_middle(tmp_path)
+    first.kill()
+    first.communicate(timeout=30)
+
+    assert are_gone(others)
+    assert locks_are_free(tmp_path)
+
+
+def test_a_killed_process_is_a_finding_and_no_fault_of_stackctls_own(tmp_path: Path) -> None:
+    with shards(tmp_path, []) as spread:
+        spread.connect()
+        os.kill(spread.shards[0].process.pid or 0, signal.SIGKILL)
+        spread.shards[0].process.join()
+
+        with pytest.raises(FailureError, match="a process of this run is gone"):
+            spread.plan()

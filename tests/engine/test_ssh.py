@@ -137,6 +137,20 @@ def test_a_connection_that_breaks_in_the_middle_is_noticed_at_once(sshd: Sshd) -
     session.close()
 
 
+def test_a_connection_that_breaks_while_sending_is_called_lost(sshd: Sshd) -> None:
+    session = SshSession(sshd.connection())
+    session.open()
+    transport = session._clients[-1].get_transport()
+    assert transport is not None
+    assert isinstance(transport.sock, socket.socket)
+    transport.sock.shutdown(socket.SHUT_WR)  # paramiko has heard of nothing yet when it comes to send
+
+    with pytest.raises(LostError, match="the connection broke"):
+        session.run([Command("true", 10)])
+
+    session.close()
+
+
 def test_a_host_that_falls_silent_is_not_waited_for_without_end(sshd: Sshd) -> None:
     session = SshSession(sshd.connection())
     session.open()

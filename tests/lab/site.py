@@ -56,7 +56,7 @@ class Site:
         inventory = self.folder / "inventory"
         inventory.mkdir(exist_ok=True)
         (inventory / "models.yaml").write_text(yaml.safe_dump({"models": dict(models)}))
-        (inventory / f"{NAME}.yaml").write_text(yaml.safe_dump(dict(environment), sort_keys=False))
+        (inventory / f"{self.spec.name}.yaml").write_text(yaml.safe_dump(dict(environment), sort_keys=False))
 
     @contextmanager
     def changed(self, **hosts: Mapping[str, Any]) -> Iterator[None]:

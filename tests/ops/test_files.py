@@ -323,7 +323,7 @@ def test_files_are_seen_with_mode_owner_and_hash_and_secret_ones_with_their_time
             "owner": "root:root",
             "sha256": "13102ad5e68a577a21dbe1aa6b16189e93e979278d6b9917d7f279a9a3dabd16",
         },
-        f"file {hidden}": {"mode": "600", "owner": "root:root", "changed": f"{seconds}.{rest:09}"},
+        f"file {hidden}": {"mode": "600", "owner": "root:root", "changed": f"{seconds}.{rest:09}0"},
         f"file {tmp_path}/link": {"kind": "link"},
         f"file {tmp_path}/gone": {},
     }

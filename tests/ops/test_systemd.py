@@ -171,7 +171,7 @@ def test_after_a_restart_of_ours_times_do_not_matter(tmp_path: Path) -> None:
 
     run = applied(unit(tmp_path, since=PAST))
 
-    assert (tmp_path / "calls").read_text() == "restart -- app\nis-active -q -- app\n"
+    assert (tmp_path / "calls").read_text() == "reset-failed -- app\nrestart -- app\nis-active -q -- app\n"
     assert reasons(run) == []
     (tmp_path / "conf").touch()
     (tmp_path / "conf").chmod(0o600)
@@ -237,6 +237,20 @@ def test_a_change_while_the_unit_starts_counts_as_one_after(tmp_path: Path) -> N
     assert [change.reason for change in outcome.left] == [
         f"restart app, {tmp_path}/conf changed since its last start"
     ]
+
+
+def test_applies_that_follow_each_other_quickly_do_not_use_up_the_starts_that_systemd_allows(
+    tmp_path: Path,
+) -> None:
+    run = unit(tmp_path, active="inactive")
+    starts = f"{tmp_path}/starts"
+    limited = f"reset-failed) rm -f {starts} ;; restart) echo >>{starts}; [ $(wc -l <{starts}) -le 3 ] ;;"
+    real = (tmp_path / "bin/systemctl").read_text().partition("\n")[2]
+    program(tmp_path / "bin", "systemctl", f"case $1 in {limited} *)\n{real}\nesac")
+
+    findings = [run.apply(run.plan()).hosts[0].findings for _ in range(5)]
+
+    assert findings == [()] * 5
 
 
 def test_a_start_that_failed_leaves_no_stamp(tmp_path: Path, stamps: Path) -> None:
