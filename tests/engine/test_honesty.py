@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stackctl.engine.run import Run
-from stackctl.ops import systemd
+from stackctl.ops import unitstate
 from stackctl.plan import saved
 from stackctl.plan.change import Outcome, Plan
 from stackctl.plan.drift import Drift
@@ -118,7 +118,7 @@ def caused(found: Drift) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 def applied(data: st.DataObject, deploys: Path) -> Iterator[tuple[Fleet, Run]]:
     """A fleet that was bare and has had its first apply."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(systemd, "STAMPS", f"{folder}/stamps")
+        patch.setattr(unitstate, "STAMPS", f"{folder}/stamps")
         fleet = drawn(data, Path(folder), deploys)
         with fleet.run() as run:
             plan = run.plan()

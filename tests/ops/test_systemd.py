@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.engine.run import Run
-from stackctl.ops.systemd import Moment, UnitFile, UnitState
+from stackctl.ops.unitstate import Moment, UnitFile, UnitState
 from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
 from tests.ops.programs import program
@@ -21,7 +21,7 @@ PAST = "Thu 2015-01-01 00:00:00.000000 UTC"
 @pytest.fixture(autouse=True)
 def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where stamps are kept, instead of this machine's own place."""
-    monkeypatch.setattr("stackctl.ops.systemd.STAMPS", str(tmp_path / "stamps/units"))
+    monkeypatch.setattr("stackctl.ops.unitstate.STAMPS", str(tmp_path / "stamps/units"))
     return tmp_path / "stamps/units"
 
 
