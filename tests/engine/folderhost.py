@@ -43,6 +43,7 @@ case "$*" in
     echo "InvocationID=$(cat invocation)"
     echo "ActiveEnterTimestamp=$(cat started)"; echo "StateChangeTimestamp=$(cat loaded)";;
   is-active*) [ "$(cat active)" = active ];;
+  reset-failed*) ;;
   enable*) echo "enable $unit" >>@ROOT@/calls; echo enabled >enabled;;
   *)
     echo "$1 $unit" >>@ROOT@/calls
