@@ -45,7 +45,9 @@ class Hosts(ABC):
         self.jobs = jobs
         self.who = who
         self.outcomes: dict[str, HostOutcome] = {}
-        """Hosts whose apply has come to its end."""
+        """Hosts whose apply has come to its end, or will not be begun any more."""
+        self.planned: tuple[str, ...] = ()
+        """All hosts of the last apply."""
 
     def __enter__(self) -> Self:
         """Nothing is touched yet."""
@@ -101,6 +103,7 @@ class Hosts(ABC):
         """
         how, grants = how or Rollout(), grants or Grants()
         plans = {plan.host: plan for plan in confirmed.hosts}
+        self.planned = tuple(plans)
         self.outcomes = {
             host: HostOutcome(host, findings=plan.findings) for host, plan in plans.items() if plan.findings
         }
@@ -115,7 +118,8 @@ class Hosts(ABC):
 
     def interrupted(self) -> Outcome:
         """What had been done on each host when the operator stopped the run."""
-        self.outcomes = {**self.stopped(), **self.outcomes}
+        unreached = {host: HostOutcome(host, reached=False) for host in self.planned}
+        self.outcomes = {**unreached, **self.stopped(), **self.outcomes}
         return self._outcome()
 
     def _batches(self, plans: Mapping[str, HostPlan], how: Rollout) -> list[tuple[str, ...]]:

@@ -128,7 +128,7 @@ def widths(changes: Iterator[Change]) -> tuple[int, int]:
 
 def _verdict(host: HostOutcome) -> str:
     if not host.reached:
-        return "not reached: the rollout stopped before it"
+        return "not reached: the rollout had stopped"
     if host.findings:
         return f"failed after {_changes(len(host.done))}, see below"
     if host.left:

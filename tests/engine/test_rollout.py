@@ -1,5 +1,8 @@
 """Applies over several hosts: waves, batches, failures, deadlines; and what an apply costs."""
 
+import os
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -56,7 +59,7 @@ def test_after_the_first_host_that_fails_no_more_are_begun_and_those_are_listed(
     assert outcome_text(outcome) == (
         "a     done, 2 changes\n"
         "b     failed after 1 change, see below\n"
-        "c, d  not reached: the rollout stopped before it\n"
+        "c, d  not reached: the rollout had stopped\n"
         "Applied: 3 changes on 2 hosts, 1 of 4 hosts failed, 2 not reached."
     )
     assert outcome.failed
@@ -96,6 +99,22 @@ def test_replicas_that_serve_already_go_one_after_the_other_and_their_gateway_la
     assert order(events) == [
         "gpu1 begins", "gpu1 ends", "gpu2 begins", "gpu2 ends", "edge begins", "edge ends",
     ]  # fmt: skip
+
+
+def test_an_interrupted_rollout_lists_what_it_had_not_reached(tmp_path: Path) -> None:
+    run, _ = fleet(tmp_path, {"a": "true", "b": "sleep 20", "c": "true"})
+    plan = run.plan()
+    threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        run.apply(plan, Rollout(batch=1))
+
+    assert outcome_text(run.interrupted()) == (
+        "a  done, 2 changes\n"
+        "b  failed after 1 change, see below\n"
+        "c  not reached: the rollout had stopped\n"
+        "Applied: 3 changes on 2 hosts, 1 of 3 hosts failed, 1 not reached."
+    )
 
 
 def test_a_host_that_hangs_is_given_up_and_the_others_come_to_their_end(tmp_path: Path) -> None:
