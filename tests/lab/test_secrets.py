@@ -197,7 +197,7 @@ def test_an_apply_leaves_all_secrets_in_the_file_alone_which_root_alone_reads(
 
 
 def test_a_saved_plan_brings_the_secrets_without_holding_them(canary: Canary) -> None:
-    canary.node.on(f"rm {TARGET}")
+    canary.node.on(f"rm -f {TARGET}")
     file = str(canary.node.site.folder / "kept.plan")
     canary.stackctl("plan", LAB, "--out", file)
 
@@ -211,7 +211,7 @@ def test_a_saved_plan_brings_the_secrets_without_holding_them(canary: Canary) ->
 def test_a_step_that_prints_the_file_and_fails_is_shown_with_the_secrets_blanked_out(
     canary: Canary, debug: tuple[str, ...]
 ) -> None:
-    canary.node.on(f"rm {TARGET}")
+    canary.node.on(f"rm -f {TARGET}")
     deploys(canary.node.site.folder, serving=runs(f"cat {TARGET} >&2; exit 1"))
 
     done = canary.stackctl("apply", LAB, "--yes", *debug)
@@ -258,7 +258,7 @@ def test_the_history_of_all_that_tells_no_secret(
 
 @PLAIN_AND_DEBUG
 def test_ctrl_c_in_the_middle_of_an_apply_tells_no_secret(canary: Canary, debug: tuple[str, ...]) -> None:
-    canary.node.on(f"rm {TARGET}")
+    canary.node.on(f"rm -f {TARGET}")
     deploys(canary.node.site.folder, serving=runs(f"cat {TARGET} >&2; touch /run/begun; sleep 5"))
     with canary.watched():
         process = canary.start("apply", LAB, "--yes", *debug)
@@ -280,7 +280,7 @@ def test_the_password_for_sudo_goes_to_sudo_alone(canary: Canary, debug: tuple[s
     inventory = canary.node.site.folder / f"inventory/{LAB}.yaml"
     before = inventory.read_text()
     inventory.write_text(before + login)
-    canary.node.on(f"rm {TARGET}")
+    canary.node.on(f"rm -f {TARGET}")
 
     done = canary.stackctl("apply", LAB, "--yes", *debug)
     inventory.write_text(before)
