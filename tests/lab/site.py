@@ -70,7 +70,7 @@ class Site:
         finally:
             self.write(site_models(), site_environment())
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """The real program, in its own process group as a terminal would have it."""
         return subprocess.Popen(
             [sys.executable, "-m", "stackctl", *words, "--project", str(self.folder)],
@@ -79,6 +79,7 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=environment,
         )
 
     def stackctl(self, *words: str, seconds: int = 300) -> "subprocess.CompletedProcess[str]":

@@ -99,13 +99,14 @@ def test_a_secret_kept_beside_the_inventory_reaches_the_file_and_nothing_else(
     assert run.plan().changes == 0
 
 
+@pytest.mark.parametrize("printing", ["cat", "grep --color=always horse"])
 def test_a_secret_that_a_program_prints_as_it_fails_is_blanked_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    printing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STACKCTL_TEST_PRINTED", "correct-horse")
     ref = SecretRef.parse("env:STACKCTL_TEST_PRINTED")
     conf = tmp_path / "token.env"
-    check = ["sh", "-c", 'cat "$1"; exit 1', "check", str(conf)]
+    check = ["sh", "-c", f'{printing} "$1"; exit 1', "check", str(conf)]
     run = one_host(tmp_path / "d", WRITE, owned(conf, f"TOKEN={ref.placeholder}\n", 0o600, ref), spec=check)
 
     finding = run.apply(run.plan()).hosts[0].findings[0]
