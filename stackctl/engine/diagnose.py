@@ -9,7 +9,6 @@ from stackctl.ops import secret
 from stackctl.ops.step import TOLD
 
 _LINES = 25
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")  # grep ends each with an erased line
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,7 @@ CAUSES = (
 
 def failure(where: str, answer: Answer, command: Command, hint: str | None) -> Finding:
     """The finding for a command that exited with an error."""
-    # Colours may begin in the middle of a secret.
-    output = _COLOUR.sub("", "\n".join(filter(None, (answer.stdout.strip(), answer.stderr.strip()))))
-    output = secret.mask(output)
+    output = secret.mask("\n".join(filter(None, (answer.stdout.strip(), answer.stderr.strip()))))
     lines = tuple(line.rstrip() for line in output.splitlines() if line.strip())[-_LINES:]
     if answer.status == TIMED_OUT:
         return Finding(where, f"took longer than {command.seconds} s and was ended", hint, lines)

@@ -112,7 +112,7 @@ class SshSession:
                 prompts += 1
                 channel.sendall(self._password(prompts))
             if not drain(channel, said, said) and not wait(channel, 0.5):
-                text = said.decode(errors="replace").replace(ask, "").strip()
+                text = secret.mask(said.decode(errors="replace")).replace(ask, "").strip()
                 raise self._refused(f"no root shell: {text or 'the connection closed'}", _NO_SHELL)
             if time.monotonic() > end:
                 raise self._refused(f"no root shell within {self.connection.timeout} s", _NO_SHELL)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shlex
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from stackctl.schema.wording import similar
 COMMAND_SECONDS = 30
 """Time that the program of a `command:` reference has."""
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")  # grep ends each with an erased line
 _SHORTEST_MASKED = 4  # shorter values would blank out harmless text
 
 
@@ -49,7 +51,8 @@ def _read(ref: SecretRef) -> str | FindingsError:
 
 
 def mask(text: str) -> str:
-    """`text` with every secret this process has resolved blanked out."""
+    """`text` with every secret this process has resolved blanked out, and no colours: one may begin within a secret."""
+    text = _COLOUR.sub("", text)
     for secret in sorted(_known, key=len, reverse=True):
         if len(secret) >= _SHORTEST_MASKED:
             text = text.replace(secret, "***")

@@ -1,5 +1,6 @@
 """Stand-ins for a host: the real shell of this machine, without SSH."""
 
+import atexit
 import os
 import selectors
 import shutil
@@ -12,6 +13,16 @@ from pathlib import Path
 
 from stackctl.engine.batch import HEAD, Answer, Command, answers, complete, framed, new_mark
 from stackctl.engine.channel import LostError
+
+_left: list["subprocess.Popen[bytes]"] = []
+"""Shells that were left and have not ended yet."""
+
+
+@atexit.register
+def _end() -> None:
+    for shell in _left:
+        shell.kill()
+        shell.wait()
 
 
 class LocalSession:
@@ -57,10 +68,9 @@ class LocalSession:
             for pipe in (self.shell.stdin, self.shell.stdout, self.shell.stderr):
                 assert pipe is not None
                 pipe.close()
-            try:
-                self.shell.wait(timeout=1)
-            except subprocess.TimeoutExpired:
-                threading.Thread(target=self.shell.wait, daemon=True).start()
+            # Called while garbage is collected too, where nothing may be waited for.
+            _left.append(self.shell)
+            _left[:] = [shell for shell in _left if shell.poll() is None]
             self.shell = None
 
     def __del__(self) -> None:
