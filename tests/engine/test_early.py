@@ -22,7 +22,9 @@ def test_connecting_begins_before_anybody_waits_for_it(sshd: Sshd) -> None:
         server.settimeout(10)
         session = EarlySession(sshd.connection(port=server.getsockname()[1], timeout=1))
         connected, _ = server.accept()
-        connected.close()
+        with connected:
+            connected.settimeout(10)
+            assert connected.recv(4) == b"SSH-"
         session.close()
 
 
@@ -51,5 +53,7 @@ def test_a_session_that_is_closed_while_it_opens_leaves_no_connection_behind(ssh
         connected.settimeout(10)
 
         with connected:
-            while connected.recv(4096):
-                pass
+            said = connected.recv(4096)
+            while said:
+                said = connected.recv(4096)
+        assert said == b""  # the end of the connection

@@ -179,6 +179,8 @@ def test_a_project_comes_up_where_its_file_cannot_be_kept(tmp_path: Path) -> Non
 
     brought_up(tmp_path)
 
+    assert (tmp_path / "kept").read_text() == "in the way"
+
 
 def test_a_compose_file_with_a_secret_in_it_is_not_kept(
     tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
