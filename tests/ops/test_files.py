@@ -1,7 +1,5 @@
 """Files appear whole, together and with their final mode, or not at all."""
 
-import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import pytest
 from stackctl.core.artifact import Artifact
 from stackctl.core.secret import SecretRef
 from stackctl.ops import age
-from stackctl.ops.files import with_block
 from stackctl.views.plan import plan_json, plan_text
 from tests.engine.fleet import one_host
 from tests.ops.seen import seen
@@ -203,89 +200,6 @@ def test_a_link_to_a_directory_is_a_directory(tmp_path: Path) -> None:
     assert not run.apply(plan).failed
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("", "# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n"),
-        (
-            "127.0.0.1 localhost\n",
-            "127.0.0.1 localhost\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n",
-        ),
-        (
-            "x\n# stackctl fleet: begin\nold\n# stackctl fleet: end\ny\n",
-            "x\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\ny\n",
-        ),
-        ("x", "x\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n"),
-        (
-            "x\r\n# stackctl fleet: begin\r\nold\r\n# stackctl fleet: end\r\ny\u2028\x0cz\r\n",
-            "x\r\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\ny\u2028\x0cz\r\n",
-        ),
-        (
-            "# stackctl fleet: begin\nkept\n# stackctl fleet: begin\nold\n# stackctl fleet: end\n",
-            "# stackctl fleet: begin\nkept\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n",
-        ),
-        (
-            "# stackctl fleet: end\nx\n",
-            "# stackctl fleet: end\nx\n# stackctl fleet: begin\n10.0.0.1 a\n# stackctl fleet: end\n",
-        ),
-    ],
-)
-def test_a_block_leaves_what_is_around_it(before: str, after: str) -> None:
-    assert with_block(before, "fleet", ["10.0.0.1 a"]) == after
-    assert with_block(after, "fleet", ["10.0.0.1 a"]) == after
-
-
-MERGE = (
-    "files.merge_json(name='configure', path=spec, values={'live-restore': True, 'features': {'cdi': True}})"
-)
-
-
-def test_keys_that_are_not_ours_stay_in_a_merged_file(tmp_path: Path) -> None:
-    path = tmp_path / "daemon.json"
-    path.write_text('{"dns": ["10.0.0.1"], "live-restore": false, "features": {"buildkit": true}}')
-    path.chmod(0o600)
-    run = one_host(tmp_path / "d", MERGE, spec=str(path))
-
-    assert not run.apply(run.plan()).failed
-
-    assert json.loads(path.read_text()) == {
-        "dns": ["10.0.0.1"],
-        "live-restore": True,
-        "features": {"buildkit": True, "cdi": True},
-    }
-    assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_merged_file_in_another_layout_with_the_same_values_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "daemon.json"
-    path.write_text('{"features":{"cdi":true},"live-restore":true,"x":1}')
-
-    assert one_host(tmp_path / "d", MERGE, spec=str(path)).plan().changes == 0
-
-
-@pytest.mark.parametrize("other", ["1", "1.0"])
-def test_a_number_in_the_place_of_true_is_not_what_is_wanted(tmp_path: Path, other: str) -> None:
-    path = tmp_path / "daemon.json"
-    path.write_text(f'{{"features": {{"cdi": true}}, "live-restore": {other}}}')
-    run = one_host(tmp_path / "d", MERGE, spec=str(path))
-
-    assert not run.apply(run.plan()).failed
-
-    assert json.loads(path.read_text())["live-restore"] is True
-
-
-def test_a_merged_file_that_is_not_json_is_a_finding_and_stays(tmp_path: Path) -> None:
-    path = tmp_path / "daemon.json"
-    path.write_text("{not json")
-    run = one_host(tmp_path / "d", MERGE, spec=str(path))
-
-    finding = run.apply(run.plan()).hosts[0].findings[0]
-
-    assert finding.where == "gpu1 · demo · configure"
-    assert "is not JSON" in finding.what
-    assert path.read_text() == "{not json"
-
-
 def test_directories_that_somebody_else_must_bring_are_all_named_when_missing(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     body = """files.present(name='check the weights', hint='copy them there',
@@ -327,30 +241,6 @@ def test_files_are_seen_with_mode_owner_and_hash_and_secret_ones_with_their_time
         f"file {hidden}": {"mode": "600", "owner": "root:root", "changed": f"{seconds}.{rest:09}0"},
         f"file {tmp_path}/link": {"kind": "link"},
         f"file {tmp_path}/gone": {},
-    }
-
-
-def test_of_a_file_that_others_write_to_only_our_block_is_seen(tmp_path: Path) -> None:
-    hosts = tmp_path / "hosts"
-    body = "files.block(name='list hosts', path=spec, marker='fleet', lines=['a'])"
-    block = "# stackctl fleet: begin\na\n# stackctl fleet: end\n"
-    found = []
-    for text in ("127.0.0.1 localhost\n", f"x\n{block}", f"{block}theirs\n", block.replace("a\n", "b\n")):
-        hosts.write_text(text)
-        found.append(seen(one_host(tmp_path / "d", body, spec=str(hosts)))[f"block fleet in {hosts}"])
-
-    assert found[0] == {}
-    assert found[1] == found[2] != found[3]
-    assert found[1] == {"sha256": hashlib.sha256(block.removesuffix("\n").encode()).hexdigest()}
-
-
-def test_of_a_merged_file_only_our_keys_are_seen(tmp_path: Path) -> None:
-    path = tmp_path / "daemon.json"
-    path.write_text('{"dns": ["10.0.0.1"], "live-restore": false, "features": {"buildkit": true}}')
-
-    assert seen(one_host(tmp_path / "d", MERGE, spec=str(path))) == {
-        f"key live-restore in {path}": {"value": "false"},
-        f"key features.cdi in {path}": {},
     }
 
 

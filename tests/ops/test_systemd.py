@@ -1,13 +1,11 @@
 """Units: started, enabled, and restarted for as long as they owe it, whatever the clock does."""
 
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from stackctl.engine.run import Run
-from stackctl.ops.unitstate import Moment, UnitFile, UnitState
 from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
 from tests.ops.programs import program
@@ -273,35 +271,6 @@ def test_hashes_of_what_may_be_secret_are_for_root_alone(tmp_path: Path, stamps:
 
     assert stamps.stat().st_mode & 0o777 == 0o700
     assert [(path.name, path.stat().st_mode & 0o777) for path in stamps.iterdir()] == [("app", 0o600)]
-
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("case", "changed", "started_then", "started_now", "stale"),
-    [
-        ("no jump, file first", -3, -2, -2, False),
-        ("no jump, start first", -2, -3, -3, True),
-        ("set back after both, file first", +1, +2, -2, False),
-        ("set back after both, start first", +2, +1, -2, True),
-        ("set back after the start and before the file", -1, +2, -2, True),
-        ("set back after the file and before the start: one restart too many", +1, -2, -2, True),
-        ("set forward after both, start first", -5, -6, -1, True),
-        ("set forward after both, file first", -6, -5, -1, False),
-        ("booted by a late clock, file of long before", -4, -3, -1, False),
-        ("booted by a late clock, file of just before: one restart too many", -2, -3, -1, True),
-    ],
-)
-def test_a_unit_of_somebody_elses_start_never_goes_without_a_restart_it_owes(
-    case: str, changed: int, started_then: int, started_now: int, *, stale: bool
-) -> None:
-    """Hours from noon, which the clock shows now."""
-    since = Moment(NOON + timedelta(hours=started_then), NOON + timedelta(hours=started_now))
-    file = UnitFile("aa", NOON + timedelta(hours=changed))
-    state = UnitState(started=since, now=NOON, files={"/etc/app": file})
-
-    assert (case, state.stale(["/etc/app"], since)) == (case, ["/etc/app"] if stale else [])
 
 
 def test_a_start_is_known_by_the_present_clock_as_well(tmp_path: Path) -> None:
