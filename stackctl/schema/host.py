@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from stackctl.core.form import AbsolutePath
 from stackctl.core.model import Model
 from stackctl.schema.docker import Docker
-from stackctl.schema.gpu import Gpu, GpuName
+from stackctl.schema.gpu import Driver, Gpu, GpuName
 from stackctl.schema.ssh import Ssh
 from stackctl.schema.system import System
 from stackctl.servers.base import once_each
@@ -21,7 +21,7 @@ OperatingSystem = Literal["debian-13", "debian-12", "ubuntu-24.04", "ubuntu-22.0
 class Profile(Model):
     """Settings for all hosts that name this profile.
 
-    A host's own value wins; within `ssh`, `system` and `docker` it wins setting by setting, and a list or
+    A host's own value wins; within `ssh`, `system`, `docker` and `driver` it wins setting by setting, and a list or
     mapping inside those is replaced as a whole.
     """
 
@@ -40,6 +40,8 @@ class Profile(Model):
     """The machine itself."""
     docker: Docker = Docker()
     """The container engine."""
+    driver: Driver = Driver()
+    """NVIDIA's driver."""
 
 
 class Host(Profile):
@@ -50,4 +52,4 @@ class Host(Profile):
     profile: str | None = None
     """Name of one of `profiles`, for the settings it shares with its like."""
     gpus: Mapping[GpuName, Gpu] = Field(default_factory=dict)
-    """GPUs for models, by a short name of your choice."""
+    """GPUs by a short name of your choice."""
