@@ -62,14 +62,15 @@ def ended(branch: int) -> bool:
     return last is not None and last < table("branches")["as_of"]
 
 
-def advised(flavour: Flavour | None = None, first: int = 0, last: int = 999) -> int | None:
-    """The branch to take between two: the oldest with a known end to come; None: there is none."""
+def advised(flavour: Flavour | None = None, first: int = 0, last: int = 999) -> tuple[int, ...]:
+    """Branches to take between two, the best first: those with a known end to come, the oldest of them first."""
     fitting = [
         branch
         for branch in sorted(table("branches")["branches"])
         if first <= branch <= last and not ended(branch) and (flavour is None or flavour in modules(branch))
     ]
-    return next((branch for branch in fitting if ends(branch)), fitting[-1] if fitting else None)
+    unknown = (branch for branch in reversed(fitting) if not ends(branch))
+    return (*(branch for branch in fitting if ends(branch)), *unknown)
 
 
 def known_bad(version: Version) -> Iterator[Bad]:
