@@ -11,6 +11,7 @@ from stackctl.schema.host import Host
 from stackctl.schema.source import Key
 
 _OLDEST, _NEWEST = 0, 999
+_FLAVOURS: tuple[Flavour, ...] = ("open", "proprietary")
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,8 @@ class GpuHost:
     @property
     def flavour(self) -> Flavour | None:
         """The only flavour that all cards run with; None: either will do, or none does."""
-        return "open" if self._all("open") and not self._all("proprietary") else self._proprietary
-
-    @property
-    def _proprietary(self) -> Flavour | None:
-        return "proprietary" if self._all("proprietary") and not self._all("open") else None
-
-    def _all(self, flavour: Flavour) -> bool:
-        return all(flavour in item.modules for item in self.families.values())
+        doing = [item for item in _FLAVOURS if all(item in known.modules for known in self.families.values())]
+        return doing[0] if len(doing) == 1 else None
 
     def key(self, *steps: str | int) -> Key:
         """The way to one of its settings."""
