@@ -9,7 +9,7 @@ from stackctl.core.form import Form, HostName, ImageName, ModelName, SecretName
 from stackctl.core.model import Model
 from stackctl.schema.gateway import Gateway
 from stackctl.schema.host import Host, Profile
-from stackctl.schema.image import Demand, Locked, demand
+from stackctl.schema.image import Demand, Locked, demand, digest
 from stackctl.schema.lab import Lab
 from stackctl.schema.network import Network
 from stackctl.schema.secret import Secret
@@ -63,7 +63,7 @@ class Fleet(Environment):
     def pinned(self, image: str) -> str:
         """An image as hosts pull it: by digest where `images.lock` has one."""
         locked = self.digests.get(image)
-        return image if locked is None else f"{image.rpartition(':')[0]}@{locked.digest}"
+        return image if locked is None else f"{image.rpartition(':')[0]}@{digest(locked)}"
 
     def demand(self, model: str) -> Demand:
         """What a model's image demands of a host, as far as the catalogue and the lock tell."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, Discriminator, Tag
 
 from stackctl.core.form import Architecture, CudaVersion, Form
 from stackctl.core.model import Model
@@ -31,12 +31,20 @@ class LockedImage(Model):
     """What it was compiled for; empty where nobody knows."""
 
 
-def _spelt_out(value: Any) -> Any:
-    return value if isinstance(value, dict | LockedImage) else {"digest": value}
+def _kind_of_entry(value: Any) -> str:
+    return "<image>" if isinstance(value, dict | LockedImage) else "<digest>"
 
 
-Locked = Annotated[LockedImage, BeforeValidator(_spelt_out)]
-"""An entry of the lock; a digest alone is its short form."""
+Locked = Annotated[
+    Annotated[Digest, Tag("<digest>")] | Annotated[LockedImage, Tag("<image>")],
+    Discriminator(_kind_of_entry),
+]
+"""An entry of the lock: a digest alone, or what else is known of the image as well."""
+
+
+def digest(entry: Locked) -> str:
+    """The digest of an entry in either form."""
+    return entry.digest if isinstance(entry, LockedImage) else entry
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,12 @@ class Demand:
     architectures: tuple[str, ...]
 
 
-def demand(server: Server, locked: LockedImage | None) -> Demand:
+def demand(server: Server, entry: Locked | None) -> Demand:
     """The catalogue's own word, and the lock's where it has none.
 
     Variables of the container take the place of the image's own, as they do on the host.
     """
+    locked = entry if isinstance(entry, LockedImage) else None
     written = server.env.get(_REQUIRE)
     asks = written if isinstance(written, str) else locked and locked.requires
     return Demand(

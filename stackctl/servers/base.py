@@ -37,7 +37,7 @@ Api = Literal[
 """The inference APIs a model can answer; the gateway lets through the paths of these and no others."""
 
 
-KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>"})
+KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>", "<digest>", "<image>"})
 """How pydantic's errors name the branch of a union; no step of an inventory's own."""
 
 

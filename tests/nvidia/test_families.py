@@ -1,6 +1,7 @@
 import pytest
 
 from stackctl.nvidia.families import family
+from stackctl.nvidia.tables import table
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,10 @@ def test_cuda_13_dropped_what_is_older_than_turing_and_12_8_brought_blackwell() 
         "Turing": ((10, 0), None),
         "Blackwell RTX": ((12, 8), None),
     }
+
+
+def test_no_id_is_of_two_families() -> None:
+    ranges = sorted(text.split("-") for entry in table("families")["families"] for text in entry["ids"])
+    ends = [end for pair in ranges for end in pair]
+
+    assert ends == sorted(ends)
