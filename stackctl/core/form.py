@@ -76,6 +76,14 @@ ImageName = Annotated[
         "`name:version`, or `registry:port/name:version`; `latest` is no version",
     ),
 ]
+CudaVersion = Annotated[str, Form(r"[1-9][0-9]\.[0-9]", 'a CUDA version in quotes, such as `"12.8"`')]
+Architecture = Annotated[
+    str,
+    Form(
+        r"sm_[1-9][0-9]{1,2}[af]?(\+PTX)?",
+        "an architecture as nvcc names it, `sm_90`, with `+PTX` where it has that",
+    ),
+]
 UrlPath = Annotated[str, Form(r"/[A-Za-z0-9._~/-]*", "a path that starts with a slash, without a query")]
 Registry = Annotated[
     str,

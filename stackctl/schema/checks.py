@@ -59,6 +59,8 @@ def _gpus(fleet: Fleet) -> Iterator[Problem]:
     owners: dict[str, Key] = {}
     for name, host in fleet.hosts.items():
         for gpu, card in host.gpus.items():
+            if card.uuid is None:
+                continue
             key = ("hosts", name, "gpus", gpu, "uuid")
             owner = owners.setdefault(card.uuid, key)
             if owner != key:

@@ -9,6 +9,7 @@ from stackctl.core.form import Form, HostName, ImageName, ModelName, SecretName
 from stackctl.core.model import Model
 from stackctl.schema.gateway import Gateway
 from stackctl.schema.host import Host, Profile
+from stackctl.schema.image import Demand, Locked, demand, digest
 from stackctl.schema.lab import Lab
 from stackctl.schema.network import Network
 from stackctl.schema.secret import Secret
@@ -19,7 +20,6 @@ EnvironmentName = Annotated[
     str, Form(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", "24 lower-case letters, digits and hyphens at most")
 ]
 ProfileName = Annotated[str, Form(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "lower-case letters, digits and hyphens")]
-Digest = Annotated[str, Form(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")]
 
 
 class Environment(Model):
@@ -48,8 +48,8 @@ class Fleet(Environment):
 
     models: Mapping[ModelName, ModelServer] = Field(default_factory=dict)
     """The catalogue."""
-    digests: Mapping[ImageName, Digest] = Field(default_factory=dict)
-    """Digests by image, from `inventory/images.lock`."""
+    digests: Mapping[ImageName, Locked] = Field(default_factory=dict)
+    """What each image is exactly, from `inventory/images.lock`: a digest, or a mapping with one."""
 
     def on(self, host: str) -> Iterator[tuple[str, Placement]]:
         """Models placed on a host, with their placements; in name order, so that output is stable."""
@@ -62,5 +62,10 @@ class Fleet(Environment):
 
     def pinned(self, image: str) -> str:
         """An image as hosts pull it: by digest where `images.lock` has one."""
-        digest = self.digests.get(image)
-        return image if digest is None else f"{image.rpartition(':')[0]}@{digest}"
+        locked = self.digests.get(image)
+        return image if locked is None else f"{image.rpartition(':')[0]}@{digest(locked)}"
+
+    def demand(self, model: str) -> Demand:
+        """What a model's image demands of a host, as far as the catalogue and the lock tell."""
+        server = self.models[model]
+        return demand(server, self.digests.get(server.image))

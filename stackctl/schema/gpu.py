@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from stackctl.core.form import Form
+from stackctl.core.form import CudaVersion, Form
 from stackctl.core.model import Model
 from stackctl.schema.repository import Repository
 from stackctl.servers.base import once_each
@@ -20,7 +20,6 @@ PciId = Annotated[str, Form(r"10de:[0-9a-f]{4}", "`10de:` and four hexadecimal d
 DriverVersion = Annotated[
     str, Form(r"[1-9][0-9]{2}\.[0-9]{1,3}(\.[0-9]{2})?", "a driver's version, such as `580.178.04`")
 ]
-CudaVersion = Annotated[str, Form(r"[1-9][0-9]\.[0-9]", "a CUDA version, such as `12.8`")]
 MigProfile = Annotated[
     str,
     Form(r"[1-7](c\.[1-7])?g\.[0-9]+gb(\+[a-z.]+)*", "a MIG profile, such as `3g.40gb`"),

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from stackctl.core.form import EnvironmentVariable, Form, ImageName, SecretName, TextOrNumber
+from stackctl.core.form import (
+    Architecture,
+    CudaVersion,
+    EnvironmentVariable,
+    Form,
+    ImageName,
+    SecretName,
+    TextOrNumber,
+)
 from stackctl.core.model import Model
 
 Api = Literal[
@@ -29,7 +37,7 @@ Api = Literal[
 """The inference APIs a model can answer; the gateway lets through the paths of these and no others."""
 
 
-KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>"})
+KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>", "<digest>", "<image>"})
 """How pydantic's errors name the branch of a union; no step of an inventory's own."""
 
 
@@ -203,6 +211,14 @@ class Server(Model):
     """Environment variables of the container; a secret is written `{secret: NAME}`."""
     start_seconds: Annotated[int, Field(ge=10, le=86400)] = 1800
     """How long it may take to start, weights loaded. Raise it for weights of hundreds of gigabytes."""
+    cuda: CudaVersion | None = None
+    """CUDA that the image was built with, which the driver of every host it is placed on is compared with.
+
+    Wins over what `images.lock` says of the image."""
+    architectures: Annotated[tuple[Architecture, ...], AfterValidator(once_each)] = ()
+    """What the image was compiled for, `[sm_80, sm_90+PTX]`, which every GPU it is placed on is compared with.
+
+    Wins over what `images.lock` says of the image; empty where nobody knows."""
 
     @property
     @abstractmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.core.finding import FindingsError
+from stackctl.schema.image import Demand
 from stackctl.schema.load import environments, load
 from tests.inventory import HOSTS, complaints, fleet, project
 
@@ -122,3 +123,34 @@ def test_a_digest_that_is_none_is_refused(tmp_path: Path) -> None:
     assert complaints(tmp_path, HOSTS, lock='"tts:1": latest\n') == [
         "images.lock:1 `tts:1` cannot be `latest` | write `sha256:` and 64 hexadecimal digits"
     ]
+
+
+def test_an_image_of_the_lock_may_say_more_than_its_digest(tmp_path: Path) -> None:
+    digest = f"sha256:{'ab' * 32}"
+    entry = f'{{digest: "{digest}", cuda: "12.8", requires: "cuda>=12.8", architectures: [sm_80, sm_90+PTX]}}'
+
+    read = fleet(tmp_path, HOSTS, lock=f'"tts:1": {entry}\n')
+
+    assert read.pinned("tts:1") == f"tts@{digest}"
+    assert read.demand("speak") == Demand("12.8", "cuda>=12.8", ("sm_80", "sm_90+PTX"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "finding"),
+    [
+        ("5", "images.lock:1 `tts:1` is a number, `5` | write it in quotes to make it text"),
+        (
+            '{cuda: "12.8"}',
+            "images.lock:1 `tts:1.digest` is missing | add `digest: ...`",
+        ),
+        (
+            f'{{digest: "sha256:{"ab" * 32}", requires: cuda12}}',
+            (
+                "images.lock:1 `tts:1.requires` cannot be `cuda12`"
+                " | write conditions on cuda, driver, brand and arch, such as `cuda>=12.8`"
+            ),
+        ),
+    ],
+)
+def test_an_entry_of_the_lock_that_does_not_fit_is_refused(tmp_path: Path, entry: str, finding: str) -> None:
+    assert complaints(tmp_path, HOSTS, lock=f'"tts:1": {entry}\n') == [finding]

@@ -94,7 +94,7 @@ def test_a_wrong_setting_is_named_with_its_line_and_a_way_out(
         ("{server: vlm}", "2 `models.x.server` cannot be `vlm` | did you mean `vllm`?"),
         ("{image: a:1}", "2 `models.x.server` is missing | add `server: ...`: `vllm`"),
         ("{server: custom, image: a:1, api: [speech], port: 1, helth: /}", "2 `models.x.helth` is not a setting | did you mean `health`?"),
-        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `args`,"
+        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `architectures`, `args`, `cuda`,"
          " `env`, `health`, `image`, `max_requests`, `metrics`, `port`, `server`, `start_seconds`, `stop_seconds`, `volumes`, `weights`")),
         ("{server: custom, image: a:latest, api: [speech], port: 1}", ("2 `models.x.image` cannot be `a:latest`"
          " | write `name:version`, or `registry:port/name:version`; `latest` is no version")),
