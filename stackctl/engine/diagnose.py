@@ -44,6 +44,24 @@ CAUSES = (
         "see `apt-cache policy {1}` on the host for what they have, and pin that",
     ),
     Cause(
+        re.compile(
+            r"(?:Signing key on ([0-9A-F]{16,40}) is not bound[\s\S]*?)?SHA1 is not considered secure"
+        ),
+        "apt on this host refuses signatures of key {0}, which vouches for itself with SHA-1",
+        "use a repository that is signed with a newer key, and write that one's `key` and `fingerprint`; of NVIDIA's "
+        "each system has its own, so `os` may be wrong",
+    ),
+    Cause(
+        re.compile(r"Conflicting values set for option Signed-By regarding source (\S+)"),
+        "apt has {0} in two lists that trust different keys",
+        "remove the older file below /etc/apt/sources.list.d on the host, or write `driver: {{leftovers: remove}}`",
+    ),
+    Cause(
+        re.compile(r"NO_PUBKEY ([0-9A-F]+)|Missing key ([0-9A-F]+), which is needed to verify signature"),
+        "the repository is signed with another key than the one that is trusted for it",
+        "write the `key` and `fingerprint` of the key that it is signed with, verified by another way",
+    ),
+    Cause(
         re.compile(r"(?:held by process|locked by another process)[: ]*(\d+ ?(?:\([^)]*\))?)?"),
         "another process ({0}) has kept apt locked for too long",
         "wait until it has ended, or end it on the host, then apply again",

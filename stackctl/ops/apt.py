@@ -155,12 +155,22 @@ def install_script(names: Sequence[str], lock_seconds: int, held: Sequence[str] 
 
     Only a pinned version may be older than the installed one. What is `held` is let go for the install alone.
     """
-    return (
-        _INSTALL.replace("@LOCK@", str(lock_seconds))
-        .replace("@LET_GO@", _LET_GO.replace("@HELD@", _words(held)) if held else "")
+    return patiently(
+        _INSTALL.replace("@LET_GO@", _LET_GO.replace("@HELD@", _words(held)) if held else "")
         .replace("@DOWNGRADES@", " --allow-downgrades" if any("=" in name for name in names) else "")
-        .replace("@NAMES@", _words(names))
+        .replace("@NAMES@", _words(names)),
+        lock_seconds,
     )
+
+
+def mark_script(mark: str, names: Sequence[str], lock_seconds: int) -> str:
+    """Shell that waits for dpkg's lock and marks packages, as `hold` or `unhold`."""
+    return patiently(f"patiently apt-mark {mark} {_words(names)}\n", lock_seconds)
+
+
+def patiently(script: str, lock_seconds: int) -> str:
+    """Shell in which `patiently COMMAND` waits for apt's locks, all commands together for so many seconds."""
+    return _PATIENTLY.replace("@LOCK@", str(lock_seconds)) + script
 
 
 def _words(names: Sequence[str]) -> str:
@@ -174,8 +184,7 @@ patiently apt-mark unhold @HELD@ || exit $?
 """
 
 # apt itself waits for dpkg's lock only; the lists' lock and `dpkg --configure` fail at once, hence the loop.
-# Confdef and confold keep an operator's edited configuration instead of asking a terminal that is not there.
-_INSTALL = """export DEBIAN_FRONTEND=noninteractive
+_PATIENTLY = """export DEBIAN_FRONTEND=noninteractive
 left=@LOCK@
 patiently() {
   while :; do
@@ -188,7 +197,10 @@ patiently() {
     left=$((left - 2)); sleep 2
   done
 }
-if [ -n "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || [ -n "$(dpkg --audit)" ]; then
+"""
+
+# Confdef and confold keep an operator's edited configuration instead of asking a terminal that is not there.
+_INSTALL = """if [ -n "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || [ -n "$(dpkg --audit)" ]; then
   patiently dpkg --configure -a --force-confdef --force-confold || exit $?
 fi
 fresh=$(find /var/lib/apt/lists -maxdepth 1 -type f -name '*_Packages*' -mmin -60 2>/dev/null | head -n 1)
