@@ -150,14 +150,19 @@ def _reasons(
     ]
 
 
-def install_script(names: Sequence[str], lock_seconds: int, held: Sequence[str] = ()) -> str:
+def install_script(
+    names: Sequence[str], lock_seconds: int, held: Sequence[str] = (), *, downgrades: bool = False
+) -> str:
     """Shell that waits for apt's locks, finishes what a killed dpkg left, refreshes stale lists, installs.
 
-    Only a pinned version may be older than the installed one. What is `held` is let go for the install alone.
+    A name with `-` behind it is removed. Only a pinned version may be older than the installed one, by a version in
+    its name or, with `downgrades`, by apt's preferences. What is `held` is let go for the install alone.
     """
     return patiently(
         _INSTALL.replace("@LET_GO@", _LET_GO.replace("@HELD@", _words(held)) if held else "")
-        .replace("@DOWNGRADES@", " --allow-downgrades" if any("=" in name for name in names) else "")
+        .replace(
+            "@DOWNGRADES@", " --allow-downgrades" if downgrades or any("=" in name for name in names) else ""
+        )
         .replace("@NAMES@", _words(names)),
         lock_seconds,
     )

@@ -16,7 +16,9 @@ PciAddress = Annotated[
     str,
     Form(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", "`0000:41:00.0`, as `lspci -D` prints it"),
 ]
-PciId = Annotated[str, Form(r"10de:[0-9a-f]{4}", "`10de:` and four hexadecimal digits, as `lspci -n` prints it")]
+PciId = Annotated[
+    str, Form(r"10de:[0-9a-f]{4}", "`10de:` and four hexadecimal digits, as `lspci -n` prints it")
+]
 DriverVersion = Annotated[
     str, Form(r"[1-9][0-9]{2}\.[0-9]{1,3}(\.[0-9]{2})?", "a driver's version, such as `580.178.04`")
 ]
@@ -33,7 +35,9 @@ class Tuning(Model):
 
     power_limit: Annotated[int, Field(ge=50, le=2000)] | None = None
     """Most watts that the card may draw; left as it is without."""
-    clocks: Annotated[str, Form(r"[0-9]{3,5},[0-9]{3,5}", "memory and graphics clock in MHz, `1593,1410`")] | None = None
+    clocks: (
+        Annotated[str, Form(r"[0-9]{3,5},[0-9]{3,5}", "memory and graphics clock in MHz, `1593,1410`")] | None
+    ) = None
     """Application clocks, memory first; left as they are without."""
     ecc: bool | None = None
     """Whether memory errors are corrected; left as it is without. A change counts after a reset or a reboot."""
@@ -75,7 +79,9 @@ class Driver(Model):
             raise PydanticCustomError("driver", "needs a `branch` or a `version`, such as `branch: 580`")
         if self.version and self.branch and not self.version.startswith(f"{self.branch}."):
             wrong = {"version": self.version, "branch": self.branch}
-            raise PydanticCustomError("driver", "version {version} is not of branch {branch}; write one of them", wrong)
+            raise PydanticCustomError(
+                "driver", "version {version} is not of branch {branch}; write one of them", wrong
+            )
         if not installed and self.cuda:
             raise PydanticCustomError("driver", "`cuda` needs the `source` `nvidia` or `distribution`")
         return self
@@ -84,13 +90,16 @@ class Driver(Model):
 class Gpu(Model):
     """One GPU, under the short name that placements use."""
 
-    uuid: Annotated[
-        str,
-        Form(
-            r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-            "`GPU-` and a UUID, as `nvidia-smi -L` prints it",
-        ),
-    ] | None = None
+    uuid: (
+        Annotated[
+            str,
+            Form(
+                r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+                "`GPU-` and a UUID, as `nvidia-smi -L` prints it",
+            ),
+        ]
+        | None
+    ) = None
     """UUID of the card. It names the same card after a reboot, a move to another slot and a driver update.
 
     `stackctl doctor` tells it once the driver runs; models can be placed on the GPU from then on."""

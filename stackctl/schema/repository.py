@@ -5,8 +5,12 @@ from typing import Annotated
 from stackctl.core.form import Form
 from stackctl.core.model import Model
 
-Url = Annotated[str, Form(r"https?://[^\s'\"\\]+[^\s'\"\\/]", "`http://` or `https://` and an address, no `/` at its end")]
-Fingerprint = Annotated[str, Form(r"[0-9A-F]{40}", "40 upper-case hexadecimal digits, as `gpg --show-keys` prints them")]
+Url = Annotated[
+    str, Form(r"https?://[^\s'\"\\]+[^\s'\"\\/]", "`http://` or `https://` and an address, no `/` at its end")
+]
+Fingerprint = Annotated[
+    str, Form(r"[0-9A-F]{40}", "40 upper-case hexadecimal digits, as `gpg --show-keys` prints them")
+]
 
 
 class Repository(Model):

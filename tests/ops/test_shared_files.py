@@ -1,5 +1,6 @@
 """In files that others write to as well, what is not ours stays as it is."""
 
+import hashlib
 import json
 from pathlib import Path
 

@@ -1,0 +1,45 @@
+"""NVIDIA's driver, and the GPUs as declared."""
+
+from collections.abc import Sequence
+
+from pyinfra.api.deploy import deploy
+
+from stackctl.capabilities.gpu import GpuSpec, parted
+from stackctl.core.artifact import Artifact
+from stackctl.ops import apt, driver, fabric, files, hold, leftovers, repository, tuning
+
+
+@deploy("gpu")
+def gpu(spec: GpuSpec, artifacts: Sequence[Artifact]) -> None:
+    """apt knows which source and version win before it is asked for a driver."""
+    own = parted(artifacts)
+    driver.fits(name="check that the host's GPUs are those declared", spec=spec)
+    leftovers.leftovers(
+        name="check that no other driver is in the way",
+        spec_source=spec.source,
+        remove=spec.leftovers == "remove",
+        ours=spec.ours,
+    )
+    files.write(name="keep the driver to one source and version", artifacts=own.apt)
+    apt.packages(name="install what judges keys", names=spec.tools)
+    for source in spec.sources:
+        repository.repository(
+            name=f"trust {source.name}",
+            stem=source.name,
+            url=source.url,
+            key_url=source.key,
+            fingerprint=source.fingerprint,
+        )
+    nouveau = files.write(name="keep nouveau away", artifacts=own.nouveau)
+    driver.headers(name="install the kernels' headers", spec=spec)
+    driver.installed(name="install the driver", spec=spec)
+    hold.held(name="hold the driver at its version", names=spec.holdable, hold=spec.hold)
+    driver.initramfs(name="keep nouveau out of the initramfs", after=[nouveau])
+    driver.built(name="build the modules", spec=spec)
+    driver.loaded(name="load the driver", spec=spec)
+    daemon = files.write(name="let the driver stay loaded", artifacts=own.persistenced)
+    driver.persistent(name="keep the driver loaded", spec=spec, after=[daemon])
+    unit = files.write(name="write the GPUs' settings", artifacts=own.tuning)
+    tuning.tuned(name="set the GPUs", spec=spec, after=[unit])
+    fabric.managed(name="manage the NVSwitches", spec=spec)
+    apt.packages(name="install CUDA", names=spec.cuda)
