@@ -1,6 +1,7 @@
 """Whether an image runs with the driver and on the GPU that a placement gives it."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from stackctl.nvidia import architecture, cuda, requirement
 from stackctl.nvidia.families import Family
@@ -52,8 +53,12 @@ def _required(host: GpuHost, gpu: str, model: str, requires: str, key: Key) -> I
     if host.version is None or requirement.met(requires, requirement.Offer(None, known)) is False:
         yield Problem(key, what, "use another image or another GPU")
         return
-    offers = lambda branch: requirement.met(requires, requirement.Offer((branch,), known)) is True  # noqa: E731
-    yield _driver(host, what, host.advice(fits=offers))
+    fits = partial(_offered, requires, known)
+    yield _driver(host, what, host.advice(fits=fits))
+
+
+def _offered(requires: str, known: Family, branch: int) -> bool:
+    return requirement.met(requires, requirement.Offer((branch,), known)) is True
 
 
 def _architectures(host: GpuHost, gpu: str, model: str, demand: Demand, key: Key) -> Iterator[Problem]:

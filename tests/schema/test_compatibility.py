@@ -270,6 +270,15 @@ def test_a_toolkit_on_the_host_needs_its_driver_too(tmp_path: Path) -> None:
     )
 
 
+def test_a_distribution_has_one_toolkit(tmp_path: Path) -> None:
+    assert found(tmp_path, gpu(T4), 'source: distribution, cuda: ["12.4", "12.8"]') == [
+        (
+            "4 error debian-13 itself has CUDA 12.4, not 12.8"
+            ' | write `"12.4"`, or `source: nvidia` and `branch: 580`'
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("card", "driver", "model", "finding"),
     [
