@@ -16,12 +16,20 @@ def problems(host: GpuHost, gpu: str, model: str, demand: Demand, key: Key) -> I
     """What does not fit; `key` is the device in the placement."""
     known = host.families[gpu]
     if demand.cuda is not None:
-        yield from _floor(host, model, parsed(demand.cuda))
+        if not _brings_its_own(host, known, demand):
+            yield from _floor(host, model, parsed(demand.cuda))
         yield from _compiled(model, gpu, known, demand, key)
     if demand.requires is not None:
         yield from _required(host, gpu, model, demand.requires, key)
     if demand.architectures:
         yield from _architectures(host, gpu, model, demand, key)
+
+
+def _brings_its_own(host: GpuHost, known: Family, demand: Demand) -> bool:
+    """Whether the image has the newer libraries (cuda-compat) with which data-centre cards do on an older driver."""
+    if known.market != "data centre" or demand.requires is None or host.version is None:
+        return False
+    return requirement.met(demand.requires, requirement.Offer(host.version, known)) is not False
 
 
 def _floor(host: GpuHost, model: str, wanted: Version) -> Iterator[Problem]:

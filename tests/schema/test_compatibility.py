@@ -369,6 +369,15 @@ def test_modules_that_go_with_a_wrong_branch_are_no_second_finding(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize(("card", "findings"), [(T4, 0), (RTX_4090, 2)])
+def test_a_data_centre_card_has_an_older_driver_where_the_image_says_so(
+    tmp_path: Path, card: str, findings: int
+) -> None:
+    lock = f'{{digest: "{DIGEST}", cuda: "13.0", requires: "cuda>=13.0 brand=tesla,driver>=550,driver<551"}}'
+
+    assert len(found(tmp_path, gpu(card), "source: distribution", lock=lock)) == findings
+
+
 def test_a_demand_on_the_card_is_no_matter_of_the_driver(tmp_path: Path) -> None:
     lock = f'{{digest: "{DIGEST}", requires: "arch>=8.0"}}'
 
@@ -387,6 +396,7 @@ def test_a_demand_on_the_card_is_no_matter_of_the_driver(tmp_path: Path) -> None
         "architectures: [sm_75]",
         "env: {NVIDIA_DISABLE_REQUIRE: 1}",
         "env: {NVIDIA_REQUIRE_CUDA: cuda>=12.0}",
+        "env: {NVIDIA_REQUIRE_CUDA: whatever the image makes of it}",
     ],
 )
 def test_the_catalogues_own_word_wins_over_the_locks(tmp_path: Path, model: str) -> None:
