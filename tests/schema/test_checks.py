@@ -112,6 +112,12 @@ def test_a_host_alone_may_keep_its_models_to_itself(tmp_path: Path, more: str, s
     assert [finding.severity for finding in load_with_warnings(root, "test")[1]] == severities
 
 
+def test_gpus_whose_uuid_is_not_known_yet_are_not_one_and_the_same(tmp_path: Path) -> None:
+    gpus = '{x: {pci: "0000:41:00.0"}, y: {pci: "0000:42:00.0"}}'
+
+    assert complaints(tmp_path, EDGE + f"  a: {{address: 10.0.0.1, gpus: {gpus}}}\n") == []
+
+
 def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
     catalogue = CATALOGUE.replace("api: [chat]", "api: [chat], tensor_parallel: 2")
     text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
