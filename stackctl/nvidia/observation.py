@@ -38,7 +38,7 @@ class Kernel:
     signer: str | None = None
     """Who signed that module; None: nobody."""
     nouveau_in_initramfs: bool = False
-    """Whether its initramfs is of before nouveau was kept out, so that it may load it before the driver's turn."""
+    """Whether its initramfs loads nouveau before the driver has a chance."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Observation:
     key_enrolled: bool | None = None
     """Whether the key that DKMS signs with is one that the firmware trusts; None: there is no key."""
     holders: Mapping[str, str] = field(default_factory=dict)
-    """Who has a GPU's device file open: command by process id, ` in container 0123456789ab` behind it where it is in one."""
+    """Who has a GPU's device file open: command by process id."""
     smi: Smi = Smi(None)
     cdi: Cdi = Cdi()
     switches: bool = False
