@@ -19,7 +19,7 @@ def _text() -> str:
 
 def script(root: str = "") -> str:
     """A POSIX script that prints all there is to see below `root`, changes nothing and exits 0."""
-    return f"R={shlex.quote(root)}\n{_text()}"
+    return f"(\nR={shlex.quote(root)}\n{_text()})"  # its `exit` must not end the shell that others go on in
 
 
 def read(text: str) -> Observation:
@@ -76,7 +76,9 @@ def _device(line: str) -> Device:
 
 def _kernel(line: str) -> Kernel:
     release, running, headers, version, early, signer = line.split("|", 5)
-    return Kernel(release, running == "yes", headers == "yes", version or None, signer or None, early == "yes")
+    return Kernel(
+        release, running == "yes", headers == "yes", version or None, signer or None, early == "yes"
+    )
 
 
 def _builds(lines: list[str]) -> tuple[Build, ...]:
@@ -122,7 +124,9 @@ def _cdi(sections: Sections) -> Cdi:
     rows = [line.partition("|")[::2] for line in sections.get("cdi", [])]
     docker = _first(sections, "docker")
     return Cdi(
-        specs={path: version or None for path, version in (_pair(rest) for word, rest in rows if word == "spec")},
+        specs={
+            path: version or None for path, version in (_pair(rest) for word, rest in rows if word == "spec")
+        },
         devices=tuple(sorted({rest for word, rest in rows if word == "device"})),
         missing=tuple(sorted({rest for word, rest in rows if word == "missing"})),
         docker=None if docker is None else docker.startswith("[") and docker != "[]",

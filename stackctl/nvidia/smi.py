@@ -28,9 +28,14 @@ def address(text: str) -> str:
     return f"{domain[-4:]}:{rest}"
 
 
-def _gpu(row: dict[str, str], instances: dict[str, list[tuple[str, str]]], fabric: dict[str, list[str]]) -> SmiGpu:
+def _gpu(
+    row: dict[str, str], instances: dict[str, list[tuple[str, str]]], fabric: dict[str, list[str]]
+) -> SmiGpu:
     pci, mine = address(row["pci.bus_id"]), instances.get(row["uuid"], [])
-    clocks = (_number(row.get("clocks.applications.memory")), _number(row.get("clocks.applications.graphics")))
+    clocks = (
+        _number(row.get("clocks.applications.memory")),
+        _number(row.get("clocks.applications.graphics")),
+    )
     state, status = [*fabric.get(pci, []), "", ""][:2]
     return SmiGpu(
         uuid=row["uuid"],

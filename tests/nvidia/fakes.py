@@ -10,11 +10,36 @@ from typing import Literal
 from stackctl.nvidia.observation import Observation
 from stackctl.nvidia.observe import read, script
 
-TOOLS = "sh timeout find grep sed head tail sort tr readlink od ls cat sleep env".split()
-FIELDS = (
-    "uuid pci.bus_id name persistence_mode power.limit clocks.applications.memory clocks.applications.graphics "
-    "ecc.mode.current ecc.mode.pending mig.mode.current mig.mode.pending"
-).split()
+TOOLS = [
+    "sh",
+    "timeout",
+    "find",
+    "grep",
+    "sed",
+    "head",
+    "tail",
+    "sort",
+    "tr",
+    "readlink",
+    "od",
+    "ls",
+    "cat",
+    "sleep",
+    "env",
+]
+FIELDS = [
+    "uuid",
+    "pci.bus_id",
+    "name",
+    "persistence_mode",
+    "power.limit",
+    "clocks.applications.memory",
+    "clocks.applications.graphics",
+    "ecc.mode.current",
+    "ecc.mode.pending",
+    "mig.mode.current",
+    "mig.mode.pending",
+]
 OLD_BANNER = "| NVIDIA-SMI 580.95.05    Driver Version: 580.95.05    CUDA Version: 13.0 |"
 NEW_BANNER = "| NVIDIA-SMI 610.57.04    KMD Version: 610.57.04    CUDA UMD Version: 13.3 |"
 SAYS = {

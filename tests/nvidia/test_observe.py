@@ -125,13 +125,16 @@ def test_the_library_tells_its_version(host: FakeHost, folder: str) -> None:
 def test_held_packages_are_those_that_have_to_do_with_the_driver(host: FakeHost) -> None:
     host.packages({"nvidia-open": "580.95.05-1"}, held=("nvidia-open", "vim"))
 
-    assert (observe(host).packages, observe(host).held) == ({"nvidia-open": "580.95.05-1"}, {"nvidia-open"})
+    assert (observe(host).packages, observe(host).held) == (
+        {"nvidia-open": "580.95.05-1"},
+        frozenset({"nvidia-open"}),
+    )
 
 
 def test_who_has_a_gpu_open_is_named(host: FakeHost) -> None:
     host.device("0000:41:00.0")
     host.holder(4242, "python3")
-    host.holder(4243, "vim", "/tmp/notes")
+    host.holder(4243, "vim", "/home/a/notes")
 
     assert observe(host).holders == {"4242": "python3"}
 
@@ -225,3 +228,29 @@ def test_a_runfile_installation_leaves_its_trace(host: FakeHost) -> None:
     host.write("var/log/nvidia-installer.log", "  NVIDIA-Linux-x86_64-570.124.06.run\n")
 
     assert observe(host).traces == ("a runfile installation of 570.124.06 (/usr/bin/nvidia-uninstall)",)
+
+
+@pytest.mark.parametrize(
+    ("said", "on"), [('["/etc/cdi","/var/run/cdi"]', True), ("[]", False), ("null", False)]
+)
+def test_docker_tells_whether_cdi_is_on(host: FakeHost, said: str, on: bool) -> None:
+    host.says("docker", said)
+
+    assert observe(host).cdi.docker is on
+
+
+def test_switches_are_seen_in_each_generation(host: FakeHost) -> None:
+    host.write("proc/driver/nvidia-nvswitch/devices/0000:05:00.0")
+    assert (observe(host).switches, observe(host).nvlink5) == (True, False)
+
+    host.write("sys/class/infiniband/mlx5_0/device/vpd", "\x01 SW_MNG \x02")
+    assert observe(host).nvlink5
+
+
+def test_errors_of_gpus_are_read_of_the_kernels_journal(host: FakeHost) -> None:
+    host.device("0000:41:00.0")
+    host.says(
+        "journalctl", "2026-01-02T03:04:05+0000 a kernel: NVRM: Xid (PCI:0000:41:00): 79, fallen off the bus"
+    )
+
+    assert len(observe(host).xids) == 1
