@@ -19,23 +19,23 @@ SECONDS = 300
 
 @operation()
 def repository(
-    name: str, url: str, key_url: str, fingerprint: str, suite: str = "/", root: str = ""
+    stem: str, url: str, key_url: str, fingerprint: str, suite: str = "/", root: str = ""
 ) -> Generator[Step | WriteFiles, None, None]:
     """Have a flat repository among apt's sources, and its key trusted for it alone.
 
     The host fetches the key, as apt does and through the same proxy. Unless it holds one primary key, that of
     the fingerprint, nothing is changed. `suite` is a folder and ends in a slash; `root` is where the host's
-    files begin. Needs `gpg` on the host.
+    files begin. `stem` names the files that apt has of it. Needs `gpg` on the host.
     """
-    keyring = f"{root}/usr/share/keyrings/{name}.gpg"
-    verified, read = (f"{root}/var/lib/stackctl/repositories/{name}.{note}" for note in ("key", "read"))
-    sources = _sources(f"{root}/etc/apt/sources.list.d/{name}.sources", url, suite, keyring)
+    keyring = f"{root}/usr/share/keyrings/{stem}.gpg"
+    verified, read = (f"{root}/var/lib/stackctl/repositories/{stem}.{note}" for note in ("key", "read"))
+    sources = _sources(f"{root}/etc/apt/sources.list.d/{stem}.sources", url, suite, keyring)
     sha256 = hashlib.sha256(sources.content.encode()).hexdigest()
     found = host.get_fact(
         Files, wanted=[(keyring, "-"), (verified, "0"), (read, "0"), (sources.path, sha256)]
     )
     trusted = _trusted(found, keyring, verified, fingerprint)
-    saw(f"repository {name}", **({"key": fingerprint} if trusted else {}))
+    saw(f"repository {stem}", **({"key": fingerprint} if trusted else {}))
     change = compare(sources, sha256, found.get(sources.path))
     if not trusted:
         yield Step(
@@ -56,7 +56,7 @@ def repository(
 
 def _sources(path: str, url: str, suite: str, keyring: str) -> Artifact:
     lines = (
-        "# Written by stackctl; edits show as drift and are undone.",
+        "# Owned by stackctl: edits show as drift and are undone by the next apply.",
         "Types: deb",
         f"URIs: {url}/",
         f"Suites: {suite}",

@@ -52,7 +52,9 @@ class Key:
     def gpg(self, *arguments: str) -> bytes:
         """An answer of gpg about this key."""
         command = ["gpg", "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback", *arguments]
-        return subprocess.run(command, env={**os.environ, "GNUPGHOME": str(self._home)}, check=True, capture_output=True).stdout
+        return subprocess.run(
+            command, env={**os.environ, "GNUPGHOME": str(self._home)}, check=True, capture_output=True
+        ).stdout
 
     def write(self, path: Path, *, armored: bool) -> None:
         """The public key, for whoever is to trust it."""
@@ -60,7 +62,9 @@ class Key:
 
     def end(self) -> None:
         """End the agent that gpg started."""
-        subprocess.run(["gpgconf", "--kill", "all"], env={**os.environ, "GNUPGHOME": str(self._home)}, check=True)
+        subprocess.run(
+            ["gpgconf", "--kill", "all"], env={**os.environ, "GNUPGHOME": str(self._home)}, check=True
+        )
 
 
 def write(folder: Path, key: Key, packages: Sequence[Package], *, origin: str, label: str) -> None:

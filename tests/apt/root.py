@@ -27,7 +27,12 @@ class Root:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for path in ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg", "var/log/apt"):
+        for path in (
+            "var/lib/apt/lists/partial",
+            "var/cache/apt/archives/partial",
+            "var/lib/dpkg",
+            "var/log/apt",
+        ):
             (folder / path).mkdir(parents=True)
         for path in ("preferences.d", "sources.list.d", "apt.conf.d", "trusted.gpg.d"):
             (folder / "etc/apt" / path).mkdir(parents=True)
@@ -46,7 +51,9 @@ class Root:
 
     def source(self, name: str, *lines: str) -> None:
         """A list of sources."""
-        (self.folder / f"etc/apt/sources.list.d/{name}.list").write_text("".join(f"{line}\n" for line in lines))
+        (self.folder / f"etc/apt/sources.list.d/{name}.list").write_text(
+            "".join(f"{line}\n" for line in lines)
+        )
 
     def preferences(self, text: str) -> None:
         """What apt is to prefer."""
@@ -67,10 +74,14 @@ class Root:
 
     def install(self, *names: str) -> dict[str, str]:
         """Versions by name of what an install of these would bring; AssertionError where it cannot be."""
-        done = self._apt("install", "--simulate", "--no-install-recommends", "--allow-downgrades", "-y", *names)
+        done = self._apt(
+            "install", "--simulate", "--no-install-recommends", "--allow-downgrades", "-y", *names
+        )
         assert done.returncode == 0, done.stdout
         rows = [line.split() for line in done.stdout.splitlines() if line.startswith("Inst ")]
-        return {name: next(word for word in rest if word.startswith("(")).lstrip("(") for _, name, *rest in rows}
+        return {
+            name: next(word for word in rest if word.startswith("(")).lstrip("(") for _, name, *rest in rows
+        }
 
     def refusal(self, *names: str) -> str:
         """Why these cannot be installed."""

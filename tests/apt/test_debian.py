@@ -66,7 +66,9 @@ def test_trixies_driver_resolves_in_both_flavours_without_a_desktop(trixie: Root
 
 
 @pytest.mark.parametrize("host", ["bookworm", "trixie"])
-def test_none_of_debians_driver_is_left_where_nvidias_is_wanted(host: str, request: pytest.FixtureRequest) -> None:
+def test_none_of_debians_driver_is_left_where_nvidias_is_wanted(
+    host: str, request: pytest.FixtureRequest
+) -> None:
     root: Root = request.getfixturevalue(host)
     root.preferences(preferences("nvidia", "580"))
 

@@ -138,6 +138,9 @@ def test_the_files_are_as_reviewed() -> None:
 def test_apt_reads_the_list_of_what_unattended_upgrades_leave_alone(root: Root) -> None:
     (root.folder / "etc/apt/apt.conf.d/52stackctl-nvidia").write_text(unattended())
 
-    found = run(["apt-config", "dump", "--format", "%v%n", "Unattended-Upgrade::Package-Blacklist"], root.environment())
+    found = run(
+        ["apt-config", "dump", "--format", "%v%n", "Unattended-Upgrade::Package-Blacklist"],
+        root.environment(),
+    )
 
     assert "libnvidia-\n" in found.stdout

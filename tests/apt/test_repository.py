@@ -45,13 +45,13 @@ def _own_apt(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
 def asking(tmp_path: Path, root: Root, site: str, fingerprint: str, key: str = "armored.pub") -> Run:
     """A host that shall ask the repository."""
     spec = {
-        "name": "stackctl-cuda",
+        "stem": "stackctl-cuda",
         "url": site,
         "key_url": f"{site}/{key}",
         "fingerprint": fingerprint,
         "root": str(root.folder),
     }
-    return one_host(tmp_path / "d", BODY.replace("name='ask NVIDIA', ", ""), spec=spec)
+    return one_host(tmp_path / "d", BODY, spec=spec)
 
 
 def refused(run: Run, root: Root) -> Finding:
@@ -69,7 +69,7 @@ def test_a_key_that_is_the_expected_one_is_trusted_and_the_repository_read(
     run = asking(tmp_path, root, site, key.fingerprint, form)
     plan = run.plan()
     assert [change.reason for change in plan.hosts[0].changes] == [
-        f"trust key {key.fingerprint} for {site}, once it has proved to be that; new file; read what {site} has"
+        f"trust key {key.fingerprint} for {site}, once it has proved to be that; read what {site} has"
     ]
 
     outcome = run.apply(plan).hosts[0]
@@ -88,11 +88,15 @@ def test_a_key_that_is_the_expected_one_is_trusted_and_the_repository_read(
 def test_another_key_is_refused_and_nothing_changed(tmp_path: Path, root: Root, site: str, key: Key) -> None:
     finding = refused(asking(tmp_path, root, site, "A" * 40), root)
 
-    assert finding.what.startswith(f"the key at {site}/armored.pub is not {'A' * 40} alone: nothing was trusted")
+    assert finding.what.startswith(
+        f"the key at {site}/armored.pub is not {'A' * 40} alone: nothing was trusted"
+    )
     assert finding.detail == (f"it holds {key.fingerprint}",)
 
 
-def test_a_second_key_beside_the_expected_one_is_refused(tmp_path: Path, root: Root, site: str, key: Key) -> None:
+def test_a_second_key_beside_the_expected_one_is_refused(
+    tmp_path: Path, root: Root, site: str, key: Key
+) -> None:
     other = Key(tmp_path / "other")
     both = tmp_path / "site/both.pub"
     both.write_bytes(key.gpg("--export") + other.gpg("--export"))
@@ -109,7 +113,9 @@ def test_what_is_no_key_is_refused(tmp_path: Path, root: Root, site: str, key: K
     assert finding.what == f"what is at {site}/Packages is no key: check the address"
 
 
-def test_a_key_that_is_not_there_is_told_with_its_address(tmp_path: Path, root: Root, site: str, key: Key) -> None:
+def test_a_key_that_is_not_there_is_told_with_its_address(
+    tmp_path: Path, root: Root, site: str, key: Key
+) -> None:
     finding = refused(asking(tmp_path, root, site, key.fingerprint, "none.pub"), root)
 
     assert finding.what.startswith(f"the key at {site}/none.pub cannot be fetched: check the address")
@@ -120,6 +126,7 @@ def test_a_key_that_was_changed_on_the_host_is_fetched_and_judged_again(
 ) -> None:
     run = asking(tmp_path, root, site, key.fingerprint)
     run.apply(run.plan())
+    run.close()
     (root.folder / "usr/share/keyrings/stackctl-cuda.gpg").write_bytes(b"another")
 
     again = asking(tmp_path, root, site, key.fingerprint)
@@ -134,6 +141,7 @@ def test_another_expected_fingerprint_leaves_the_trusted_key_until_it_is_found(
 ) -> None:
     run = asking(tmp_path, root, site, key.fingerprint)
     run.apply(run.plan())
+    run.close()
     before = (root.folder / "usr/share/keyrings/stackctl-cuda.gpg").read_bytes()
 
     again = asking(tmp_path, root, site, "B" * 40)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stackctl.nvidia.preferences import UNATTENDED, pins
 from stackctl.core.artifact import FileTemplate
+from stackctl.nvidia.preferences import UNATTENDED, pins
 from stackctl.project import Project
 from stackctl.render import artifact
 from tests.apt.flat import Key, Package, write
@@ -18,15 +18,29 @@ def driver(version: str) -> list[Package]:
     """What NVIDIA has for Debian of one version, as far as it matters."""
     full = f"{version}-1"
     return [
-        Package("nvidia-driver", full, f"nvidia-driver-cuda (= {full}), nvidia-kernel-open-dkms (= {full}) | nvidia-kernel-dkms (= {full})"),
-        Package("nvidia-driver-cuda", full, f"libcuda1 (= {full}), nvidia-persistenced (= {full})", "nvidia-driver"),
+        Package(
+            "nvidia-driver",
+            full,
+            f"nvidia-driver-cuda (= {full}), nvidia-kernel-open-dkms (= {full}) | nvidia-kernel-dkms (= {full})",
+        ),
+        Package(
+            "nvidia-driver-cuda",
+            full,
+            f"libcuda1 (= {full}), nvidia-persistenced (= {full})",
+            "nvidia-driver",
+        ),
         Package("libcuda1", full, "", "nvidia-driver"),
         Package("nvidia-persistenced", full),
         Package("nvidia-kernel-open-dkms", full, "", "nvidia-kernel-open", conflicts="nvidia-kernel-dkms"),
         Package("nvidia-kernel-dkms", full, "", "nvidia-kernel"),
         Package("nvidia-fabricmanager", full, "", "fabricmanager"),
         Package("libnvidia-nscq", full),
-        Package("nvidia-open", full, f"nvidia-driver (>= {full}), nvidia-kernel-open-dkms (>= {full})", "cuda-drivers"),
+        Package(
+            "nvidia-open",
+            full,
+            f"nvidia-driver (>= {full}), nvidia-kernel-open-dkms (>= {full})",
+            "cuda-drivers",
+        ),
         Package("cuda-drivers", full, f"nvidia-driver (>= {full})"),
     ]
 
@@ -57,15 +71,34 @@ UBUNTU = [
     Package("nvidia-dkms-580-open", "580.200.01-0ubuntu0.24.04.1", "", "nvidia-graphics-drivers-580"),
     Package("nvidia-utils-580", "580.200.01-0ubuntu0.24.04.1", "", "nvidia-graphics-drivers-580"),
     Package("nvidia-compute-utils-580", "580.200.01-0ubuntu0.24.04.1", "", "nvidia-graphics-drivers-580"),
-    Package("nvidia-headless-no-dkms-580-server-open", "580.126.09-0ubuntu0.24.04.1", "", "nvidia-graphics-drivers-580-server"),
-    Package("nvidia-utils-580-server", "580.126.09-0ubuntu0.24.04.1", "", "nvidia-graphics-drivers-580-server"),
-    Package("linux-modules-nvidia-580-server-open-generic", "6.8.0-90.91", "linux-objects-nvidia-580-server-open-6.8.0-90-generic", "linux-restricted-modules"),
-    Package("linux-objects-nvidia-580-server-open-6.8.0-90-generic", "6.8.0-90.91", "", "linux-restricted-modules"),
+    Package(
+        "nvidia-headless-no-dkms-580-server-open",
+        "580.126.09-0ubuntu0.24.04.1",
+        "",
+        "nvidia-graphics-drivers-580-server",
+    ),
+    Package(
+        "nvidia-utils-580-server", "580.126.09-0ubuntu0.24.04.1", "", "nvidia-graphics-drivers-580-server"
+    ),
+    Package(
+        "linux-modules-nvidia-580-server-open-generic",
+        "6.8.0-90.91",
+        "linux-objects-nvidia-580-server-open-6.8.0-90-generic",
+        "linux-restricted-modules",
+    ),
+    Package(
+        "linux-objects-nvidia-580-server-open-6.8.0-90-generic", "6.8.0-90.91", "", "linux-restricted-modules"
+    ),
 ]
 
 NVIDIA_UBUNTU = [
     Package(name, f"580.178.04-{revision}", "", "nvidia-graphics-drivers-580")
-    for name in ("libnvidia-compute-580", "nvidia-dkms-580-open", "nvidia-utils-580", "nvidia-compute-utils-580")
+    for name in (
+        "libnvidia-compute-580",
+        "nvidia-dkms-580-open",
+        "nvidia-utils-580",
+        "nvidia-compute-utils-580",
+    )
     for revision in ("0ubuntu1",)
 ] + [
     Package("libnvidia-compute", "595.91.07-1ubuntu1"),
