@@ -129,7 +129,7 @@ class Observation:
     key_enrolled: bool | None = None
     """Whether the key that DKMS signs with is one that the firmware trusts; None: there is no key."""
     holders: Mapping[str, str] = field(default_factory=dict)
-    """Who has a GPU's device file open: command by process id."""
+    """Who has a GPU's device file open: command by process id, ` in container 0123456789ab` behind it where it is in one."""
     smi: Smi = Smi(None)
     cdi: Cdi = Cdi()
     switches: bool = False

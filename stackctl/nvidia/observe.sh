@@ -73,7 +73,10 @@ done
 S holders
 if [ -n "$found" ]; then
   find "$R"/proc/[0-9]*/fd -lname '/dev/nvidia*' 2>/dev/null | sed -n 's|.*/proc/\([0-9]*\)/fd/.*|\1|p' | sort -un |
-    while read -r pid; do printf '%s|%s\n' "$pid" "$(one "$R/proc/$pid/comm")"; done
+    while read -r pid; do
+      container=$(sed -n 's/.*docker[-/]\([0-9a-f]\{12\}\)[0-9a-f]*.*/\1/p' "$R/proc/$pid/cgroup" 2>/dev/null | head -n 1)
+      printf '%s|%s%s\n' "$pid" "$(one "$R/proc/$pid/comm")" "${container:+ in container $container}"
+    done
 fi
 
 smi() { timeout -k 5 30 nvidia-smi "$@" 2>&1 </dev/null; }
@@ -117,7 +120,7 @@ S switches
 grep -lsa SW_MNG "$R"/sys/class/infiniband/*/device/vpd | head -n 1
 
 S units
-run 10 systemctl show -p Id -p LoadState -p ActiveState nvidia-persistenced.service nvidia-fabricmanager.service nvidia-cdi-refresh.service nvidia-cdi-refresh.path docker.service
+run 10 systemctl show -p Id -p LoadState -p ActiveState nvidia-persistenced.service nvidia-fabricmanager.service nvidia-cdi-refresh.service nvidia-cdi-refresh.path stackctl-gpu-tuning.service docker.service
 
 S xids
 if command -v journalctl >/dev/null 2>&1; then [ -z "$found" ] || run 15 journalctl -k -b --no-pager -q -o short-iso -g 'NVRM: Xid' | tail -n 200

@@ -274,7 +274,7 @@ def persistent(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step, None
     seen = host.get_fact(Gpus)
     if not spec.persistence or seen.loaded is None or not seen.gpus:
         return
-    state = seen.units.get("nvidia-persistenced")
+    state = seen.units.get("nvidia-persistenced.service")
     saw("unit nvidia-persistenced", **({"state": state} if state else {}))
     off = [gpu.uuid for gpu in seen.smi.gpus if gpu.persistence is False]
     touched = any([changes(operation) for operation in after])
