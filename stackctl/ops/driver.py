@@ -209,7 +209,7 @@ def loaded(spec: GpuSpec) -> Generator[Step | Reboot, None, None]:
         )
     else:
         stops = _stops(seen)
-        told = f", and {some(stops)} stop for it" if stops else ""
+        told = f", and {some(stops)} {'stops' if len(stops) == 1 else 'stop'} for it" if stops else ""
         yield Step(
             _swap(stops),
             reason=f"replace the driver {seen.loaded} by {disk}{told}",

@@ -157,8 +157,12 @@ class FakeHost:
 
     def packages(self, versions: dict[str, str], held: tuple[str, ...] = ()) -> None:
         """Installed packages, and those that are held."""
-        self.says(
-            "dpkg-query", "\n".join(f"installed|{name}|{version}" for name, version in versions.items())
+        observed = "\n".join(f"installed|{name}|{version}" for name, version in versions.items())
+        wants = {name: "hold" if name in held else "install" for name in versions}
+        asked = "\n".join(f"{name} {wants[name]} installed {version}" for name, version in versions.items())
+        self.program(
+            "dpkg-query",
+            f"case $3 in *Want*) printf '%s\\n' {shlex.quote(asked)};; *) printf '%s\\n' {shlex.quote(observed)};; esac",
         )
         self.says("apt-mark", "\n".join(held))
 
@@ -171,9 +175,13 @@ class FakeHost:
         if enrolled is not None:
             self.write("var/lib/dkms/mok.pub")
 
-    def holder(self, pid: int, command: str, device: str = "/dev/nvidia0") -> None:
+    def holder(
+        self, pid: int, command: str, device: str = "/dev/nvidia0", container: str | None = None
+    ) -> None:
         """A process that has a GPU open."""
         self.write(f"proc/{pid}/comm", f"{command}\n")
+        if container is not None:
+            self.write(f"proc/{pid}/cgroup", f"0::/system.slice/docker-{container}.scope\n")
         self.link(f"proc/{pid}/fd/7", device)
 
     def cdi(self, path: str, text: str) -> None:

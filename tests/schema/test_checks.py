@@ -120,7 +120,10 @@ def test_gpus_whose_uuid_is_not_known_yet_are_not_one_and_the_same(tmp_path: Pat
 
 def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
     catalogue = CATALOGUE.replace("api: [chat]", "api: [chat], tensor_parallel: 2")
-    text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+    text = (
+        EDGE
+        + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+    )
 
     assert complaints(tmp_path, text + "placements: {chat: [{host: a, devices: [x]}]}", catalogue) == [
         "test.yaml:5 `chat` runs on 2 devices, 1 given | name 2, or change `models.chat.tensor_parallel`"
@@ -129,7 +132,10 @@ def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
 
 def test_models_on_one_gpu_share_its_memory(tmp_path: Path) -> None:
     catalogue = CATALOGUE + '  embed: {server: vllm, image: "v:1", weights: {path: e}, api: [embeddings]}\n'
-    text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+    text = (
+        EDGE
+        + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+    )
     placed = "placements:\n  chat: [{host: a, devices: [x]}]\n  embed: [{host: a, devices: [x], port: 8001}]"
 
     assert complaints(tmp_path, text + placed, catalogue) == [
