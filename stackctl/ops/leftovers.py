@@ -214,7 +214,11 @@ def _forget(trace: Leftover) -> str:
 
 _UNINSTALL = """root=@ROOT@
 if [ -x "$root/usr/bin/nvidia-uninstall" ]; then "$root/usr/bin/nvidia-uninstall" --silent </dev/null || exit $?
-elif [ -x "$root/usr/bin/nvidia-installer" ]; then "$root/usr/bin/nvidia-installer" --uninstall --silent </dev/null || exit $?; fi
+elif [ -x "$root/usr/bin/nvidia-installer" ]; then "$root/usr/bin/nvidia-installer" --uninstall --silent </dev/null || exit $?
+else
+  printf '%s\\n' 'its uninstaller is gone: run the same NVIDIA-Linux-….run with --uninstall on the host, then remove /var/lib/nvidia/log' >&2
+  exit 70
+fi
 rm -f -- "$root/usr/bin/nvidia-uninstall" "$root/usr/bin/nvidia-installer" "$root/var/lib/nvidia/log"
 """
 

@@ -112,6 +112,16 @@ def test_a_driver_of_nvidias_installer_is_named_and_uninstalled_by_itself(host: 
     assert not path.exists()
 
 
+def test_a_driver_whose_uninstaller_is_gone_is_left_to_people(host: Host) -> None:
+    path = host.file("var/lib/nvidia/log", "1.1: NVIDIA-Linux-x86_64-570.124.06\n")
+    run = host.run(remove=True)
+
+    (finding,) = run.apply(run.plan()).hosts[0].findings
+
+    assert finding.what.startswith("its uninstaller is gone: run the same NVIDIA-Linux-")
+    assert path.exists()
+
+
 def test_a_toolkit_of_nvidias_installer_is_named_and_uninstalled_by_itself(host: Host) -> None:
     host.uninstaller("usr/local/cuda-12.4/bin/cuda-uninstaller")
     assert host.findings() == [
