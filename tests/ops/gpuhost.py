@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,10 @@ SPEC = GpuSpec(
 )
 
 
-def with_card(**settings: object) -> GpuSpec:
+def with_card(**settings: Any) -> GpuSpec:
     """The specification with more said of its card."""
     [card] = SPEC.cards
-    return replace(SPEC, cards=(replace(card, **settings),))  # type: ignore[arg-type] - names of fields, in tests
+    return replace(SPEC, cards=(replace(card, **settings),))
 
 
 def working(folder: Path, version: str = PACKAGED) -> FakeHost:

@@ -1,6 +1,7 @@
 """Cards set as declared; nvidia-smi says yes to everything, so that the card is asked."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.ops.programs import program
 CALL = "tuning.tuned(name='set the GPUs', spec=spec)"
 
 
-def card(folder: Path, **values: str) -> FakeHost:
+def card(folder: Path, **values: Any) -> FakeHost:
     """A host whose card says this of itself."""
     host = working(folder)
     host.cards.clear()
