@@ -17,13 +17,14 @@ def held(names: Sequence[str], hold: bool = True) -> Generator[Step, None, None]
 
     A package that an earlier operation is yet to bring is held once it is there: apt refuses to install what is held.
     """
-    found = host.get_fact(Packages, names=sorted(set(names))) if names else {}
-    installed = {name: state for name, state in found.items() if state.version}
-    for name in sorted(set(names)):
+    wanted = sorted(set(names))
+    found = host.get_fact(Packages, names=wanted) if wanted else {}
+    installed = {name: found[name] for name in wanted if name in found and found[name].version}
+    for name in wanted:
         state = installed.get(name)
         saw(f"hold {name}", **({"held": "yes" if state.held else "no"} if state else {}))
     wrong = sorted(name for name, state in installed.items() if state.held != hold)
-    missing = sorted(set(names).difference(installed)) if hold else []
+    missing = [name for name in wanted if name not in installed] if hold else []
     if wrong or missing:
         yield Step(
             mark_script("hold" if hold else "unhold", wrong, LOCK_SECONDS) if wrong else ":",
