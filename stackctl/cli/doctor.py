@@ -33,7 +33,7 @@ def doctor(
     """
     where = environment or _environment_of(projects.of(project).root, host)
     with reached(project, where, host, "HOST", accept=accept, quiet=as_json) as (run, progress):
-        told, findings = run.examine(gpu_only=gpu)
+        told, findings = run.examine(gpu)
         progress.pause()
     if findings:
         typer.echo(findings_text(findings), err=True)

@@ -93,7 +93,7 @@ class Hosts(ABC):
         """The runs that each host has a record of, oldest first, and why there is none of the others."""
 
     @abstractmethod
-    def examine(self, *, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
+    def examine(self, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
 
     @abstractmethod

@@ -147,12 +147,8 @@ class Run(Hosts):
                 told[host] = result
         return told, tuple(finding for host in sorted(self.broken) for finding in self.broken[host])
 
-    def examine(self, *, gpu_only: bool) -> tuple[dict[str, tuple[Rung, ...]], tuple[Finding, ...]]:
+    def examine(self, gpu_only: bool) -> tuple[dict[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
-        return self.examined(gpu_only)
-
-    def examined(self, gpu_only: bool) -> tuple[dict[str, tuple[Rung, ...]], tuple[Finding, ...]]:
-        """The same, as a call from another process is made."""
         work = {host: _examination(self.declared[host].job, gpu_only=gpu_only) for host in self.sessions}
         told: dict[str, tuple[Rung, ...]] = {}
         for host, result in drive(work, self.sessions, self._renewed).items():

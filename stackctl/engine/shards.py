@@ -146,9 +146,9 @@ class Shards(Hosts):
         parts = self._all("history")
         return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
 
-    def examine(self, *, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
+    def examine(self, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host."""
-        parts = self._all("examined", gpu_only)
+        parts = self._all("examine", gpu_only)
         return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
 
     def close(self) -> None:
