@@ -189,33 +189,41 @@ def built(spec: GpuSpec) -> Generator[Step, None, None]:
 
 
 @operation()
-def loaded(spec: GpuSpec) -> Generator[Step | Reboot, None, None]:
-    """Have the kernel run the driver that is installed; where the old one cannot be replaced, ask for a reboot."""
-    if spec.source in ("none", "existing"):
+def loaded(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step | Reboot, None, None]:
+    """Have the kernel run the driver that is installed; where the old one cannot be replaced, ask for a reboot.
+
+    The operations in `after` bring the driver: what they will have done is not on the host yet when it is planned.
+    """
+    if spec.names is None:
         return
     seen = host.get_fact(Gpus)
     saw("driver", **{"loaded": seen.loaded} if seen.loaded else {})
-    cards = [device for device in seen.gpus if device.driver != "vfio-pci"]
+    cards = [device for device in seen.gpus if "vfio" not in (device.driver or "")]
     disk = seen.running.module if seen.running else None
-    if not cards or disk is None or (seen.loaded == disk and seen.library in (None, disk)):
+    coming = any([changes(operation) for operation in after]) and not (disk and fitting(spec.pin, disk))
+    if not cards or (disk is None and not coming) or (not coming and _runs(spec, seen, disk)):
         return
+    wanted = f"one of branch {spec.pin}" if coming or disk is None else disk
     if seen.nouveau and any(card.driver == "nouveau" for card in cards):
         yield Reboot("nouveau drives the GPUs, and lets go of them at a boot only", "driver")
     elif seen.loaded is None:
-        yield Step(_LOAD, reason=f"load the driver {disk}", action="run", hint=_KERNEL)
+        reason = f"load the driver {disk}" if not coming else "load the driver"
+        yield Step(_LOAD, reason=reason, action="run", hint=_KERNEL, known=not coming)
     elif strangers := _strangers(seen):
         yield Reboot(
-            f"driver {seen.loaded} cannot be replaced by {disk} while {some(strangers)} uses it", "driver"
+            f"driver {seen.loaded} cannot be replaced by {wanted} while {some(strangers)} uses it", "driver"
         )
     else:
         stops = _stops(seen)
         told = f", and {some(stops)} {'stops' if len(stops) == 1 else 'stop'} for it" if stops else ""
-        yield Step(
-            _swap(stops),
-            reason=f"replace the driver {seen.loaded} by {disk}{told}",
-            seconds=600,
-            hint=_KERNEL,
-        )
+        reason = f"replace the driver {seen.loaded} by {wanted}{told}"
+        yield Step(_swap(stops), reason=reason, seconds=600, hint=_KERNEL, known=not coming)
+
+
+def _runs(spec: GpuSpec, seen: Observation, disk: str | None) -> bool:
+    """Whether the kernel, the library and the module on disk are one driver, of the flavour that is wanted."""
+    same = seen.loaded == disk and seen.library in (None, disk)
+    return same and seen.flavour in (None, spec.modules)
 
 
 _KERNEL = "read `journalctl -k -b -g NVRM` on the host"
@@ -272,7 +280,8 @@ for u in $running; do systemctl start "$u"; done
 def persistent(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step, None, None]:
     """Have the driver stay loaded while nobody uses a GPU; without one the daemon cannot run."""
     seen = host.get_fact(Gpus)
-    if not spec.persistence or seen.loaded is None or not seen.gpus:
+    cards = [device for device in seen.gpus if "vfio" not in (device.driver or "")]
+    if not spec.persistence or not cards or (seen.loaded is None and spec.names is None):
         return
     state = seen.units.get("nvidia-persistenced.service")
     saw("unit nvidia-persistenced", **({"state": state} if state else {}))
@@ -285,4 +294,5 @@ def persistent(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step, None
             " systemctl restart nvidia-persistenced",
             reason=reason,
             hint="read `journalctl -u nvidia-persistenced` on the host",
+            known=seen.loaded is not None,
         )

@@ -20,7 +20,11 @@ def tuned(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step | Reboot, 
     """Have the cards as declared, by the unit that sets them at every boot too."""
     seen = host.get_fact(Gpus)
     cards = [card for card in spec.cards if card.uuid is not None and _is_set(card)]
-    if not cards or seen.smi.status != 0:
+    if not cards or not seen.gpus:
+        return
+    if seen.smi.status != 0:
+        if spec.names is not None and seen.loaded is None:
+            yield Step(_script(cards), reason="set the GPUs once the driver runs", seconds=240, known=False)
         return
     there = {gpu.uuid: gpu for gpu in seen.smi.gpus}
     wrong: list[str] = []
