@@ -11,7 +11,7 @@ RUN := .venv/bin/
 # Debian packages, by what needs them.
 BASE_PACKAGES := python3 python3-venv ca-certificates
 LAB_PACKAGES := mmdebstrap systemd-container dbus iproute2 nftables docker-registry openssh-client openssl procps zstd
-TEST_PACKAGES := $(LAB_PACKAGES) git haproxy openssh-server espeak-ng vagrant vagrant-libvirt
+TEST_PACKAGES := $(LAB_PACKAGES) git gpg gpg-agent haproxy openssh-server espeak-ng vagrant vagrant-libvirt
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'

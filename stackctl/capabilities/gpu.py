@@ -130,8 +130,9 @@ def resolve(fleet: Fleet, host: str) -> GpuSpec | None:
 
 def templates(spec: GpuSpec) -> tuple[FileTemplate, ...]:
     """What keeps apt to one source and one version, the kernel from nouveau, and the GPUs' settings over a boot."""
-    files = [FileTemplate(NOUVEAU, "gpu/nouveau.conf.j2", {})] if spec.source != "none" else []
+    files: list[FileTemplate] = []
     if spec.names is not None:
+        files.append(FileTemplate(NOUVEAU, "gpu/nouveau.conf.j2", {}))
         pins = preferences.pins("nvidia" if spec.source == "nvidia" else "distribution", spec.pin)
         files.append(FileTemplate(PREFERENCES, "gpu/preferences.j2", {"pins": pins}))
         if spec.hold:

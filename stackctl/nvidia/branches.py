@@ -29,6 +29,8 @@ class Own:
     branch: int
     modules: tuple[Flavour, ...]
     """Flavours that can be installed from it."""
+    cuda: str
+    """The only CUDA toolkit it has, `12.4`."""
     why: str | None
     """Why one of them cannot."""
 
@@ -84,4 +86,8 @@ def known_bad(version: Version) -> Iterator[Bad]:
 def distribution(system: str) -> Own | None:
     """The driver of `debian-13` itself; None where the system has several branches to choose from."""
     entry = table("branches")["distributions"].get(system)
-    return None if entry is None else Own(entry["branch"], tuple(entry["modules"]), entry.get("why"))
+    return (
+        None
+        if entry is None
+        else Own(entry["branch"], tuple(entry["modules"]), entry["cuda"], entry.get("why"))
+    )

@@ -38,7 +38,7 @@ class Kernel:
     signer: str | None = None
     """Who signed that module; None: nobody."""
     nouveau_in_initramfs: bool = False
-    """Whether its initramfs is of before nouveau was kept out, so that it may load it before the driver's turn."""
+    """Whether its initramfs loads nouveau before the driver has a chance."""
 
 
 @dataclass(frozen=True)

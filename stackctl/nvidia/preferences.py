@@ -20,6 +20,8 @@ NEVER = -1
 EVEN_BACK = 1001
 """Above 1000 a version is taken in place of a newer one that is installed."""
 
+PPA = "LP-PPA-graphics-drivers"
+
 # By source where the distribution's are to stay away: `nvidia-support` and `glx-alternative-nvidia` of Debian's
 # contrib are what NVIDIA's packages for Debian rest on, so that `*nvidia*` would leave nothing to install.
 DISTRIBUTIONS = (
@@ -67,7 +69,7 @@ def pins(source: Literal["nvidia", "distribution"], pin: str | None) -> tuple[Pi
         return found
     return (
         *found,
-        Pin("No other version comes in, whatever is newer.", VERSIONED, f"version {pattern(pin)}", EVEN_BACK),
+        Pin("This version wins, whatever is newer.", VERSIONED, f"version {pattern(pin)}", EVEN_BACK),
     )
 
 
@@ -95,20 +97,15 @@ with the driver's version that they were built for.
 
 
 def _nvidia_alone() -> tuple[Pin, ...]:
-    return tuple(
-        Pin(
-            f"The driver is NVIDIA's; {name}'s has the same names and other files.",
-            DISTRIBUTIONS,
-            f"release o={name}",
-            NEVER,
-        )
-        for name in ("Debian", "Debian Backports", "Ubuntu")
-    )
+    why = "The driver is NVIDIA's; the distribution's has the same names and other files."
+    origins = ("Debian", "Debian Backports", "Ubuntu", PPA)
+    return tuple(Pin(why, DISTRIBUTIONS, f"release o={origin}", NEVER) for origin in origins)
 
 
 def _distribution_alone() -> tuple[Pin, ...]:
     why = "The driver is the distribution's; NVIDIA's has the same names and other files."
     return (
         Pin(why, VENDORS, "release l=NVIDIA CUDA", NEVER),
+        Pin(why, DISTRIBUTIONS, f"release o={PPA}", NEVER),
         Pin(why, VENDORS, 'origin "developer.download.nvidia.com"', NEVER),
     )

@@ -1,102 +1,94 @@
-"""What nvidia-smi says, as far as it can be trusted: queries and lists, never the banner."""
+"""What nvidia-smi answered, as values. Its banner is never read: its words change between branches."""
 
 import re
-from collections.abc import Iterable, Iterator
 
 from stackctl.nvidia.observation import Smi, SmiGpu
 
-_MIG = re.compile(r"\s+MIG (?P<profile>\S+)\s+Device\s+[0-9]+: \(UUID: (?P<uuid>MIG-[^)]+)\)")
-_CARD = re.compile(r"GPU [0-9]+: .*\(UUID: (?P<uuid>GPU-[^)]+)\)")
+Sections = dict[str, list[str]]
+"""Lines of the observation by name of their section."""
 
 
-def read(rows: Iterable[str]) -> Smi:
-    """`status N`, then `gpu`, `clocks`, `fabric` and `list` lines, or what it `said` when it failed."""
-    told: dict[str, list[str]] = {}
-    for row in rows:
-        word, _, rest = row.partition(" ")
-        told.setdefault(word, []).append(rest)
-    if "status" not in told:
+def smi(sections: Sections) -> Smi:
+    """Its exit status, and its GPUs where that is 0."""
+    lines = sections.get("smi", [])
+    if not lines:
         return Smi(None)
-    status = int(told["status"][0])
-    gpus = [_gpu(row) for row in told.get("gpu", ())]
-    clocks, fabric = (_by_uuid(told.get(word, ())) for word in ("clocks", "fabric"))
-    instances = dict(_instances(told.get("list", ())))
-    return Smi(
-        status,
-        tuple(
-            _with(gpu, clocks.get(gpu.uuid), fabric.get(gpu.uuid), instances.get(gpu.uuid)) for gpu in gpus
-        ),
-        " ".join(line.strip() for line in told.get("said", ()) if line.strip()),
-    )
+    status, fields, rest = int(lines[0].split()[1]), lines[1].split()[1].split(","), lines[2:]
+    if status != 0:
+        return Smi(status, message=rest[0] if rest else "")
+    rows = (line.split(", ") for line in rest)
+    shown = [dict(zip(fields, row, strict=True)) for row in rows if len(row) == len(fields)]
+    instances, fabric = _instances(sections.get("mig", [])), _fabric(sections.get("fabric", []))
+    return Smi(0, tuple(_gpu(row, instances, fabric) for row in shown))
 
 
-def _gpu(row: str) -> SmiGpu:
-    uuid, bus, name, persistence, power, ecc, ecc_pending, mig, mig_pending = _fields(row, 9)
-    return SmiGpu(
-        uuid or "",
-        _address(bus or ""),
-        name or "",
-        _switch(persistence),
-        None if power is None else float(power),
-        None,
-        _switch(ecc),
-        _switch(ecc_pending),
-        _switch(mig),
-        _switch(mig_pending),
-    )
-
-
-def _with(
-    gpu: SmiGpu,
-    clocks: list[str | None] | None,
-    fabric: list[str | None] | None,
-    instances: tuple[list[str], list[str]] | None,
-) -> SmiGpu:
-    memory, graphics = (clocks or [None, None])[:2]
-    state, status = (fabric or [None, None])[:2]
-    profiles, uuids = instances or ([], [])
-    values = dict(vars(gpu))
-    values |= {
-        "clocks": (int(memory), int(graphics)) if memory and graphics else None,
-        "fabric_state": state,
-        "fabric_status": status,
-        "mig_profiles": tuple(sorted(profiles)),
-        "mig_uuids": tuple(uuids),
-    }
-    return SmiGpu(**values)
-
-
-def _by_uuid(rows: Iterable[str]) -> dict[str, list[str | None]]:
-    found = (_fields(row, 3) for row in rows)
-    return {uuid: rest for uuid, *rest in found if uuid}
-
-
-def _fields(row: str, count: int) -> list[str | None]:
-    """Fields of a line of CSV; `[N/A]` and its like, and an answer that is no answer, are None."""
-    values = [value.strip() for value in row.split(",")]
-    values += [""] * (count - len(values))
-    return [
-        None if not value or value.startswith("[") or value == "N/A" else value for value in values[:count]
-    ]
-
-
-def _switch(value: str | None) -> bool | None:
-    return {"Enabled": True, "Disabled": False}.get(value or "")
-
-
-def _address(bus: str) -> str:
-    """`00000000:41:00.0` as the kernel writes it."""
-    domain, _, rest = bus.lower().partition(":")
+def address(text: str) -> str:
+    """`0000:41:00.0` of nvidia-smi's `00000000:41:00.0`."""
+    domain, _, rest = text.strip().lower().partition(":")
     return f"{domain[-4:]}:{rest}"
 
 
-def _instances(rows: Iterable[str]) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
-    """MIG instances by their card's UUID; they stand below their card."""
-    found: tuple[list[str], list[str]] = ([], [])
-    for row in rows:
-        if match := _CARD.match(row):
-            found = ([], [])
-            yield match["uuid"], found
-        elif match := _MIG.match(row):
-            found[0].append(match["profile"])
-            found[1].append(match["uuid"])
+def _gpu(
+    row: dict[str, str], instances: dict[str, list[tuple[str, str]]], fabric: dict[str, list[str]]
+) -> SmiGpu:
+    pci, mine = address(row["pci.bus_id"]), instances.get(row["uuid"], [])
+    clocks = (
+        _number(row.get("clocks.applications.memory")),
+        _number(row.get("clocks.applications.graphics")),
+    )
+    state, status = [*fabric.get(pci, []), "", ""][:2]
+    return SmiGpu(
+        uuid=row["uuid"],
+        pci=pci,
+        name=row["name"],
+        persistence=_switch(row.get("persistence_mode")),
+        power_limit=_number(row.get("power.limit")),
+        clocks=None if None in clocks else (int(clocks[0] or 0), int(clocks[1] or 0)),
+        ecc=_switch(row.get("ecc.mode.current")),
+        ecc_pending=_switch(row.get("ecc.mode.pending")),
+        mig=_switch(row.get("mig.mode.current")),
+        mig_pending=_switch(row.get("mig.mode.pending")),
+        mig_profiles=tuple(sorted(profile for profile, _ in mine)),
+        mig_uuids=tuple(uuid for _, uuid in mine),
+        fabric_state=_supported(state),
+        fabric_status=_supported(status),
+    )
+
+
+def _supported(text: str) -> str | None:
+    return None if text in ("", "N/A") or text.startswith("[") else text
+
+
+def _switch(text: str | None) -> bool | None:
+    return {"Enabled": True, "Disabled": False}.get(text or "")
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def _instances(lines: list[str]) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    gpu = ""
+    for line in lines:
+        if match := re.search(r"^GPU \d+:.*\(UUID: (GPU-[^)]+)\)", line):
+            gpu = match[1]
+        elif match := re.search(r"^MIG (\S+)\s+Device\s+\d+:\s+\(UUID: (MIG-[^)]+)\)", line):
+            found.setdefault(gpu, []).append((match[1], match[2]))
+    return found
+
+
+def _fabric(lines: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    pci, inside = "", False
+    for line in lines:
+        if match := re.search(r'<gpu id="([^"]+)"', line):
+            pci = address(match[1])
+        elif "fabric>" in line:
+            inside = "</" not in line
+        elif inside and (match := re.search(r"<(?:state|status)>([^<]*)<", line)):
+            found.setdefault(pci, []).append(match[1])
+    return found

@@ -209,7 +209,7 @@ def loaded(spec: GpuSpec) -> Generator[Step | Reboot, None, None]:
         )
     else:
         stops = _stops(seen)
-        told = f", and {some(stops)} stop for it" if stops else ""
+        told = f", and {some(stops)} {'stops' if len(stops) == 1 else 'stop'} for it" if stops else ""
         yield Step(
             _swap(stops),
             reason=f"replace the driver {seen.loaded} by {disk}{told}",
@@ -274,7 +274,7 @@ def persistent(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step, None
     seen = host.get_fact(Gpus)
     if not spec.persistence or seen.loaded is None or not seen.gpus:
         return
-    state = seen.units.get("nvidia-persistenced")
+    state = seen.units.get("nvidia-persistenced.service")
     saw("unit nvidia-persistenced", **({"state": state} if state else {}))
     off = [gpu.uuid for gpu in seen.smi.gpus if gpu.persistence is False]
     touched = any([changes(operation) for operation in after])

@@ -12,7 +12,7 @@ from stackctl.ops.gpus import Gpus
 from stackctl.ops.step import TOLD, Step
 from stackctl.ops.trace import saw
 
-UNIT = "nvidia-fabricmanager"
+UNIT = "nvidia-fabricmanager.service"
 
 
 @operation()

@@ -1,25 +1,25 @@
-"""What a host shows of its GPUs and their driver."""
+"""What a host shows of its GPUs, as a fact."""
 
 from collections.abc import Iterable
 
 from pyinfra.api import FactBase
 
-from stackctl.nvidia import observe
 from stackctl.nvidia.observation import Observation
+from stackctl.nvidia.observe import read, script
 
 
 class Gpus(FactBase[Observation]):
-    """The whole of it, read in one go."""
+    """The host's GPUs, driver, kernels and all that belongs to them; reads only."""
 
     def command(self) -> str:
-        """Ask sysfs, DKMS, apt, the firmware, nvidia-smi; each with a time limit."""
-        return observe.script()
+        """One script for all of it."""
+        return script()
 
     @staticmethod
     def default() -> Observation:
-        """Nothing of NVIDIA's."""
+        """A host that shows nothing."""
         return Observation()
 
     def process(self, output: Iterable[str]) -> Observation:
-        """Sections of lines."""
-        return observe.read("\n".join(output))
+        """The script's sections."""
+        return read("\n".join(output))

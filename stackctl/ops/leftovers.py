@@ -12,7 +12,6 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.nvidia.repositories import retired
 from stackctl.ops.apt import LOCK_SECONDS, patiently
 from stackctl.ops.step import Step
-from stackctl.ops.wording import some
 
 WAY_OUT = "remove it on the host, or have it removed: `driver: {leftovers: remove}`"
 
@@ -52,6 +51,31 @@ class Leftovers(FactBase[tuple[Leftover, ...]]):
             Leftover(kinds[row[0]], row[1], row[2]) for row in rows if row[0] in kinds and len(row) == 3
         )
 
+
+_COMMON = frozenset(
+    {
+        "nvidia-support",
+        "nvidia-installer-cleanup",
+        "nvidia-kernel-common",
+        "glx-alternative-nvidia",
+        "nvidia-egl-common",
+    }
+)
+"""Of Debian's contrib and main; NVIDIA's own packages for Debian rest on some of them."""
+
+_BESIDE = (
+    "nvidia-container",
+    "libnvidia-container",
+    "nvidia-cuda",
+    "libnvidia-ml-dev",
+    "libnvidia-egl-",
+    "nvidia-detect",
+    "nvidia-mig",
+    "nvidia-prim",
+    "nvidia-vaapi",
+    "firmware-nvidia-graphics",
+)
+"""Beginnings of names that are no part of a driver; the last is the firmware of nouveau."""
 
 _ORDER: tuple[Kind, ...] = ("runfile", "toolkit", "package", "list", "key")
 """As they are removed: an uninstaller restores libraries that a package may then take away."""
@@ -117,7 +141,7 @@ def leftovers(
         if these:
             yield Step(
                 _removal(kind, these, root),
-                reason=f"remove {some([_thing(trace) for trace in these])}",
+                reason=f"remove {', '.join(_thing(trace) for trace in these)}",
                 action="remove",
                 seconds=SECONDS,
             )
@@ -132,17 +156,8 @@ def _strange(trace: Leftover, source: str, ours: frozenset[str]) -> bool:
 
 
 def _apart(package: str) -> bool:
-    """Whether a package goes with any driver: the container toolkit, the collector of metrics, tools to look."""
-    return package.startswith(
-        (
-            "nvidia-container",
-            "libnvidia-container",
-            "nvidia-cuda",
-            "libnvidia-ml-dev",
-            "nvidia-detect",
-            "nvidia-mig",
-        )
-    )
+    """Whether a package goes with any driver: the container toolkit, tools to look, what Debian has for both."""
+    return package in _COMMON or package.startswith(_BESIDE)
 
 
 def _maker(trace: Leftover) -> str:
@@ -199,7 +214,11 @@ def _forget(trace: Leftover) -> str:
 
 _UNINSTALL = """root=@ROOT@
 if [ -x "$root/usr/bin/nvidia-uninstall" ]; then "$root/usr/bin/nvidia-uninstall" --silent </dev/null || exit $?
-elif [ -x "$root/usr/bin/nvidia-installer" ]; then "$root/usr/bin/nvidia-installer" --uninstall --silent </dev/null || exit $?; fi
+elif [ -x "$root/usr/bin/nvidia-installer" ]; then "$root/usr/bin/nvidia-installer" --uninstall --silent </dev/null || exit $?
+else
+  printf '%s\\n' 'its uninstaller is gone: run the same NVIDIA-Linux-….run with --uninstall on the host, then remove /var/lib/nvidia/log' >&2
+  exit 70
+fi
 rm -f -- "$root/usr/bin/nvidia-uninstall" "$root/usr/bin/nvidia-installer" "$root/var/lib/nvidia/log"
 """
 

@@ -25,7 +25,7 @@ def repository(
 
     The host fetches the key, as apt does and through the same proxy. Unless it holds one primary key, that of
     the fingerprint, nothing is changed. `suite` is a folder and ends in a slash; `root` is where the host's
-    files begin. `stem` names the files. Needs `gpg` on the host.
+    files begin. `stem` names the files that apt has of it. Needs `gpg` on the host.
     """
     keyring = f"{root}/usr/share/keyrings/{stem}.gpg"
     verified, read = (f"{root}/var/lib/stackctl/repositories/{stem}.{note}" for note in ("key", "read"))
@@ -56,7 +56,7 @@ def repository(
 
 def _sources(path: str, url: str, suite: str, keyring: str) -> Artifact:
     lines = (
-        "# Written by stackctl; edits show as drift and are undone.",
+        "# Owned by stackctl: edits show as drift and are undone by the next apply.",
         "Types: deb",
         f"URIs: {url}/",
         f"Suites: {suite}",

@@ -64,7 +64,9 @@ def shown(value: Any) -> str:
     if record(value):
         return ", ".join(f"{name} {shown(item)}" for name, item in record(value).items() if item is not None)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {shown(item)}" for name, item in value.items()) or "none"
+        return (
+            ", ".join(f"{name} {shown(item)}" for name, item in value.items() if item is not None) or "none"
+        )
     if _is_list(value):
         return ", ".join(shown(item) for item in value) or "none"
     return "none" if value is None else str(value)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from stackctl.capabilities.gateway import GatewaySpec
+from stackctl.capabilities.gpu import GpuSpec
 from stackctl.capabilities.serving import ServingSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
@@ -14,9 +15,11 @@ from stackctl.plan.compare import compare_rendered
 from stackctl.plan.containers import containers, unchanged
 from stackctl.plan.delta import record, shown
 from stackctl.plan.difference import Difference, listed, settings
+from stackctl.plan.drivers import drivers, on_gpus, replaced
 from stackctl.plan.routes import routes
 from stackctl.schema.fleet import Fleet
 
+_Spec = TypeVar("_Spec")
 _HOST = "host"
 """Heads what is a host's own and no capability's: its roles and the way in."""
 _NOT_THE_WAY_IN = ("host", "known_hosts")
@@ -157,6 +160,8 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
         yield Difference("remove", "containers" if names else "everything", items=names, note=note)
     elif isinstance(after, ServingSpec):
         yield from containers(before, after)
+    elif isinstance(after, GpuSpec):
+        yield from drivers(before, after)
     elif isinstance(after, GatewaySpec):
         yield from routes(before, after)
     else:
@@ -165,12 +170,14 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
 
 def _interruptions(before: Side, after: Side) -> Iterator[Interruption]:
     """Models none of whose replicas is left running; one that an apply no longer manages is not routed to."""
-    old, new = _serving(before) if after.fleet else {}, _serving(after)
+    old, new = _specs(before, ServingSpec) if after.fleet else {}, _specs(after, ServingSpec)
+    was, becomes = _specs(before, GpuSpec), _specs(after, GpuSpec)
     survivors = {
         item.model
         for host, spec in old.items()
         for item in spec.running
         if item.service in unchanged(spec, new.get(host))
+        and not (item.service in on_gpus(spec) and replaced(was.get(host), becomes.get(host)))
     }
     for model in sorted({item.model for spec in old.values() for item in spec.running} - survivors):
         placed = _placed(new, model)
@@ -184,9 +191,9 @@ def _placed(serving: Mapping[str, ServingSpec], model: str) -> dict[str, int]:
     return {host: item.start_seconds for host, item in found if item.model == model}
 
 
-def _serving(side: Side) -> dict[str, ServingSpec]:
+def _specs(side: Side, kind: type[_Spec]) -> dict[str, _Spec]:
     found = ((job.host, part.spec) for job in side.jobs for part in job.parts)
-    return {host: spec for host, spec in found if isinstance(spec, ServingSpec)}
+    return {host: spec for host, spec in found if isinstance(spec, kind)}
 
 
 def _scripts(before: Side, after: Side, path: str) -> tuple[Artifact | None, Artifact]:

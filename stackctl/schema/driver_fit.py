@@ -79,7 +79,7 @@ def _end(host: GpuHost) -> Iterator[Problem]:
 
 
 def _bad(host: GpuHost) -> Iterator[Problem]:
-    cut = {bool(_cut(host, gpu)) for gpu in host.host.gpus}
+    cut = {bool(_cut(host, name)) for name, gpu in host.host.gpus.items() if gpu.use == "containers"}
     for bad in branches.known_bad(host.version or ()):
         if bad.when != "mixed-mig" or len(cut) > 1:
             what = f"{host.pinned} {bad.reason}, as all versions from {shown(bad.first)} to {shown(bad.last)}"
@@ -127,7 +127,12 @@ def _modules(host: GpuHost, *, settled: bool) -> Iterator[Problem]:
 
 
 def _toolkits(host: GpuHost) -> Iterator[Problem]:
+    own = branches.distribution(host.host.os) if host.driver.source == "distribution" else None
     for index, text in enumerate(host.driver.cuda):
+        if own is not None and text != own.cuda:
+            what = f"{host.host.os} itself has CUDA {own.cuda}, not {text}"
+            hint = f'write `"{own.cuda}"`, or `source: nvidia` and `branch: 580`'
+            yield Problem(host.key("driver", "cuda", index), what, hint)
         floor = cuda.floor(parsed(text))
         if floor is not None and host.version is not None and below(host.version, floor):
             what = (

@@ -1,5 +1,6 @@
 """An image as `images.lock` knows it: which it is exactly, and what it demands of a host."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -63,9 +64,14 @@ def demand(server: Server, entry: Locked | None) -> Demand:
     """
     locked = entry if isinstance(entry, LockedImage) else None
     written = server.env.get(_REQUIRE)
-    asks = written if isinstance(written, str) else locked and locked.requires
+    asks = _judged(written) if isinstance(written, str) else locked and locked.requires
     return Demand(
         cuda=server.cuda or (locked.cuda if locked else None),
         requires=None if server.env.get(_DISABLE) in ("1", "true") else asks or None,
         architectures=server.architectures or (locked.architectures if locked else ()),
     )
+
+
+def _judged(text: str) -> str | None:
+    """A variable's text if it is a demand that can be judged; the container's environment may be anything."""
+    return text if re.fullmatch(requirement.PATTERN, text) else None

@@ -1,6 +1,7 @@
 """Whether an image runs with the driver and on the GPU that a placement gives it."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from stackctl.nvidia import architecture, cuda, requirement
 from stackctl.nvidia.families import Family
@@ -15,12 +16,20 @@ def problems(host: GpuHost, gpu: str, model: str, demand: Demand, key: Key) -> I
     """What does not fit; `key` is the device in the placement."""
     known = host.families[gpu]
     if demand.cuda is not None:
-        yield from _floor(host, model, parsed(demand.cuda))
+        if not _brings_its_own(host, known, demand):
+            yield from _floor(host, model, parsed(demand.cuda))
         yield from _compiled(model, gpu, known, demand, key)
     if demand.requires is not None:
         yield from _required(host, gpu, model, demand.requires, key)
     if demand.architectures:
         yield from _architectures(host, gpu, model, demand, key)
+
+
+def _brings_its_own(host: GpuHost, known: Family, demand: Demand) -> bool:
+    """Whether the image has the newer libraries (cuda-compat) with which data-centre cards do on an older driver."""
+    if known.market != "data centre" or demand.requires is None or host.version is None:
+        return False
+    return requirement.met(demand.requires, requirement.Offer(host.version, known)) is not False
 
 
 def _floor(host: GpuHost, model: str, wanted: Version) -> Iterator[Problem]:
@@ -52,8 +61,12 @@ def _required(host: GpuHost, gpu: str, model: str, requires: str, key: Key) -> I
     if host.version is None or requirement.met(requires, requirement.Offer(None, known)) is False:
         yield Problem(key, what, "use another image or another GPU")
         return
-    offers = lambda branch: requirement.met(requires, requirement.Offer((branch,), known)) is True  # noqa: E731
-    yield _driver(host, what, host.advice(fits=offers))
+    fits = partial(_offered, requires, known)
+    yield _driver(host, what, host.advice(fits=fits))
+
+
+def _offered(requires: str, known: Family, branch: int) -> bool:
+    return requirement.met(requires, requirement.Offer((branch,), known)) is True
 
 
 def _architectures(host: GpuHost, gpu: str, model: str, demand: Demand, key: Key) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ ALICE = Actor("alice", "laptop", "0123456789ab", "run-1", "0.1.0")
 IMPORTS = """
 from pyinfra.api import deploy
 from pyinfra.operations import server
-from stackctl.ops import apt, compose, files, hold, leftovers, machine, repository, systemd
+from stackctl.ops import apt, compose, driver, fabric, files, hold, leftovers, machine, repository, systemd, tuning
 
 @deploy("demo")
 def demo(spec, files_):

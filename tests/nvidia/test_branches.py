@@ -60,7 +60,11 @@ def test_570_124_to_158_are_known_bad_with_mig_on_some_gpus(version: str, bad: b
 
 def test_debians_have_one_branch_and_bookworms_open_modules_cannot_be_installed() -> None:
     systems = ("debian-12", "debian-13")
-    found = [(item.branch, item.modules) for item in map(branches.distribution, systems) if item is not None]
+    found = [
+        (item.branch, item.modules, item.cuda)
+        for item in map(branches.distribution, systems)
+        if item is not None
+    ]
 
-    assert found == [(535, ("proprietary",)), (550, ("open", "proprietary"))]
+    assert found == [(535, ("proprietary",), "11.8"), (550, ("open", "proprietary"), "12.4")]
     assert branches.distribution("ubuntu-24.04") is None

@@ -29,8 +29,8 @@ EDGE = "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"  # the next li
             "test.yaml:6 `network.names.gpu1` is already the host gpu1 | choose another name",
         ),
         (
-            EDGE + f"  a: {{address: 10.0.0.1, gpus: {{x: {{uuid: {GPU}1}}}}}}\n"
-            f"  b: {{address: 10.0.0.2, gpus: {{y: {{uuid: {GPU}1}}}}}}",
+            EDGE + f"  a: {{address: 10.0.0.1, gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+            f"  b: {{address: 10.0.0.2, gpus: {{y: {{uuid: {GPU}1, id: '10de:2684'}}}}}}",
             f"test.yaml:5 {GPU}1 is already GPU `x` of a | compare with `nvidia-smi -L` on both hosts",
         ),
         (
@@ -112,9 +112,18 @@ def test_a_host_alone_may_keep_its_models_to_itself(tmp_path: Path, more: str, s
     assert [finding.severity for finding in load_with_warnings(root, "test")[1]] == severities
 
 
+def test_gpus_whose_uuid_is_not_known_yet_are_not_one_and_the_same(tmp_path: Path) -> None:
+    gpus = '{x: {pci: "0000:41:00.0"}, y: {pci: "0000:42:00.0"}}'
+
+    assert complaints(tmp_path, EDGE + f"  a: {{address: 10.0.0.1, gpus: {gpus}}}\n") == []
+
+
 def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
     catalogue = CATALOGUE.replace("api: [chat]", "api: [chat], tensor_parallel: 2")
-    text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1}}}}}}\n"
+    text = (
+        EDGE
+        + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+    )
 
     assert complaints(tmp_path, text + "placements: {chat: [{host: a, devices: [x]}]}", catalogue) == [
         "test.yaml:5 `chat` runs on 2 devices, 1 given | name 2, or change `models.chat.tensor_parallel`"
@@ -123,7 +132,10 @@ def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
 
 def test_models_on_one_gpu_share_its_memory(tmp_path: Path) -> None:
     catalogue = CATALOGUE + '  embed: {server: vllm, image: "v:1", weights: {path: e}, api: [embeddings]}\n'
-    text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1}}}}}}\n"
+    text = (
+        EDGE
+        + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{x: {{uuid: {GPU}1, id: '10de:2684'}}}}}}\n"
+    )
     placed = "placements:\n  chat: [{host: a, devices: [x]}]\n  embed: [{host: a, devices: [x], port: 8001}]"
 
     assert complaints(tmp_path, text + placed, catalogue) == [

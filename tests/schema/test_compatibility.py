@@ -270,6 +270,15 @@ def test_a_toolkit_on_the_host_needs_its_driver_too(tmp_path: Path) -> None:
     )
 
 
+def test_a_distribution_has_one_toolkit(tmp_path: Path) -> None:
+    assert found(tmp_path, gpu(T4), 'source: distribution, cuda: ["12.4", "12.8"]') == [
+        (
+            "4 error debian-13 itself has CUDA 12.4, not 12.8"
+            ' | write `"12.4"`, or `source: nvidia` and `branch: 580`'
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("card", "driver", "model", "finding"),
     [
@@ -341,6 +350,34 @@ def test_what_the_lock_says_of_an_image_is_compared(tmp_path: Path) -> None:
     ]
 
 
+def test_no_branch_is_advised_that_the_card_does_not_run_with(tmp_path: Path) -> None:
+    lock = f'{{digest: "{DIGEST}", requires: "cuda>=13.2"}}'
+
+    assert found(tmp_path, gpu(V100), "source: nvidia, branch: 580", lock=lock) == [
+        (
+            "4 error the image of `speak` does not start on GPU `a` (Volta): it demands `cuda>=13.2`,"
+            " and the driver is 580 | no driver does both; use another image or another GPU"
+        )
+    ]
+
+
+def test_modules_that_go_with_a_wrong_branch_are_no_second_finding(tmp_path: Path) -> None:
+    findings = found(tmp_path, gpu(V100), "source: nvidia, branch: 620, modules: proprietary")
+
+    assert findings == [
+        "4 error `hosts.h.driver.branch` is 620, but GPU `a` (Volta) runs with 580 at the newest | write `branch: 580`"
+    ]
+
+
+@pytest.mark.parametrize(("card", "findings"), [(T4, 0), (RTX_4090, 2)])
+def test_a_data_centre_card_has_an_older_driver_where_the_image_says_so(
+    tmp_path: Path, card: str, findings: int
+) -> None:
+    lock = f'{{digest: "{DIGEST}", cuda: "13.0", requires: "cuda>=13.0 brand=tesla,driver>=550,driver<551"}}'
+
+    assert len(found(tmp_path, gpu(card), "source: distribution", lock=lock)) == findings
+
+
 def test_a_demand_on_the_card_is_no_matter_of_the_driver(tmp_path: Path) -> None:
     lock = f'{{digest: "{DIGEST}", requires: "arch>=8.0"}}'
 
@@ -354,10 +391,17 @@ def test_a_demand_on_the_card_is_no_matter_of_the_driver(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "model",
-    ['cuda: "12.4"', "env: {NVIDIA_DISABLE_REQUIRE: 1}", "env: {NVIDIA_REQUIRE_CUDA: cuda>=12.0}"],
+    [
+        'cuda: "12.4"',
+        "architectures: [sm_75]",
+        "env: {NVIDIA_DISABLE_REQUIRE: 1}",
+        "env: {NVIDIA_REQUIRE_CUDA: cuda>=12.0}",
+        "env: {NVIDIA_REQUIRE_CUDA: whatever the image makes of it}",
+    ],
 )
 def test_the_catalogues_own_word_wins_over_the_locks(tmp_path: Path, model: str) -> None:
-    said = 'cuda: "13.0"' if "cuda:" in model else 'requires: "cuda>=13.0"'
+    others = {"cuda": 'cuda: "13.0"', "architectures": "architectures: [sm_90]"}
+    said = others.get(model.partition(":")[0], 'requires: "cuda>=13.0"')
 
     assert (
         found(
@@ -383,6 +427,7 @@ def test_the_catalogues_own_word_wins_over_the_locks(tmp_path: Path, model: str)
         (V100, "source: nvidia, branch: 580, modules: proprietary", 'cuda: "12.4", architectures: [sm_70]'),
         (B200, "source: existing", 'cuda: "13.0"'),  # nobody knows the driver
         (T4, "source: existing, modules: proprietary", ""),
+        (RTX_5090, "source: nvidia, branch: 580", 'cuda: "12.6", architectures: [sm_90+PTX]'),
     ],
 )
 def test_what_fits_or_cannot_be_told_is_not_complained_of(
