@@ -38,7 +38,6 @@ TOOLS = {
 """Every tool the lab runs and the Debian package that has it."""
 
 VM_TOOLS = {
-    "bash": "bash",
     "mkfs.ext4": "e2fsprogs",
     accelerator.PROGRAM: "qemu-system-x86",
 }
