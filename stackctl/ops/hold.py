@@ -13,19 +13,22 @@ from stackctl.ops.wording import some
 
 @operation()
 def held(names: Sequence[str], hold: bool = True) -> Generator[Step, None, None]:
-    """Have those of these packages that are installed held, or let go.
+    """Have these packages held, or those of them that are installed let go.
 
-    A package that is yet to come is not held: apt would refuse to install it.
+    A package that an earlier operation is yet to bring is held once it is there: apt refuses to install what is held.
     """
-    found = host.get_fact(Packages, names=sorted(set(names))) if names else {}
-    installed = {name: state for name, state in found.items() if state.version}
-    for name in sorted(set(names)):
+    wanted = sorted(set(names))
+    found = host.get_fact(Packages, names=wanted) if wanted else {}
+    installed = {name: found[name] for name in wanted if name in found and found[name].version}
+    for name in wanted:
         state = installed.get(name)
         saw(f"hold {name}", **({"held": "yes" if state.held else "no"} if state else {}))
     wrong = sorted(name for name, state in installed.items() if state.held != hold)
-    if wrong:
+    missing = [name for name in wanted if name not in installed] if hold else []
+    if wrong or missing:
         yield Step(
-            mark_script("hold" if hold else "unhold", wrong, LOCK_SECONDS),
-            reason=f"{'hold' if hold else 'let go of'} {some(wrong)}",
+            mark_script("hold" if hold else "unhold", wrong, LOCK_SECONDS) if wrong else ":",
+            reason=f"{'hold' if hold else 'let go of'} {some(sorted([*wrong, *missing]))}",
             seconds=LOCK_SECONDS + 120,
+            known=not missing,
         )

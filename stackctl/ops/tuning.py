@@ -12,6 +12,7 @@ from stackctl.nvidia.observation import SmiGpu
 from stackctl.ops.gpus import Gpus
 from stackctl.ops.step import TOLD, Reboot, Step, changes
 from stackctl.ops.trace import saw
+from stackctl.plan.cards import differences, pending, watts
 
 
 @operation()
@@ -30,7 +31,7 @@ def tuned(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step | Reboot, 
             continue
         saw(f"GPU {card.name}", **_state(card, gpu))
         wrong += [f"{card.name}: {text}" for text in differences(card, gpu)]
-        waiting += [f"{card.name}: {text}" for text in _pending(card, gpu)]
+        waiting += [f"{card.name}: {text}" for text in pending(card, gpu)]
     if wrong or any([changes(operation) for operation in after]):
         yield Step(
             _script(cards),
@@ -46,35 +47,10 @@ def _is_set(card: Card) -> bool:
     return any(value is not None for value in (card.power_limit, card.clocks, card.ecc, card.mig))
 
 
-def differences(card: Card, gpu: SmiGpu) -> Iterator[str]:
-    """What has to be set, in words."""
-    if card.power_limit is not None and gpu.power_limit != card.power_limit:
-        yield f"power limit {_shown(gpu.power_limit)} becomes {card.power_limit} W"
-    if card.clocks is not None and gpu.clocks != card.clocks:
-        yield f"application clocks become {card.clocks[0]},{card.clocks[1]} MHz"
-    if card.ecc is not None and gpu.ecc_pending != card.ecc:
-        yield f"memory correction is turned {'on' if card.ecc else 'off'}"
-    if card.mig is not None and (gpu.mig_pending or False) != bool(card.mig):
-        yield f"MIG is turned {'on' if card.mig else 'off'}"
-    elif card.mig and gpu.mig_profiles != tuple(sorted(card.mig)):
-        yield f"instances become {', '.join(card.mig)}"
-
-
-def _pending(card: Card, gpu: SmiGpu) -> Iterator[str]:
-    if card.ecc is not None and gpu.ecc_pending == card.ecc != gpu.ecc:
-        yield f"memory correction {'on' if card.ecc else 'off'}"
-    if card.mig is not None and (gpu.mig_pending or False) == bool(card.mig) != (gpu.mig or False):
-        yield f"MIG {'on' if card.mig else 'off'}"
-
-
-def _shown(watts: float | None) -> str:
-    return "unknown" if watts is None else f"{watts:g}"
-
-
 def _state(card: Card, gpu: SmiGpu) -> dict[str, str]:
     """What is declared, as it is."""
     state = {
-        "power limit": _shown(gpu.power_limit) if card.power_limit is not None else None,
+        "power limit": watts(gpu.power_limit) if card.power_limit is not None else None,
         "clocks": ",".join(map(str, gpu.clocks or ())) if card.clocks is not None else None,
         "ecc": str(gpu.ecc).lower() if card.ecc is not None else None,
         "instances": ", ".join(gpu.mig_profiles) or "none" if card.mig is not None else None,

@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -18,6 +18,13 @@ class Package:
     source: str = ""
     provides: str = ""
     conflicts: str = ""
+    size: int = 1000
+    sha256: str = ""
+
+    def of(self, path: Path) -> "Package":
+        """The same, with a file of it."""
+        content = path.read_bytes()
+        return replace(self, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def paragraph(self) -> str:
         """As it stands in `Packages`."""
@@ -31,8 +38,8 @@ class Package:
             "Provides": self.provides,
             "Conflicts": self.conflicts,
             "Filename": f"./{self.name}_{self.version}_amd64.deb",
-            "Size": "1000",
-            "SHA256": hashlib.sha256(f"{self.name} {self.version}".encode()).hexdigest(),
+            "Size": str(self.size),
+            "SHA256": self.sha256 or hashlib.sha256(f"{self.name} {self.version}".encode()).hexdigest(),
             "Description": self.name,
         }
         return "".join(f"{key}: {value}\n" for key, value in fields.items() if value)
@@ -41,11 +48,10 @@ class Package:
 class Key:
     """A throw-away signing key."""
 
-    def __init__(self, home: Path, uid: str = "Test <test@example.org>", *more: str) -> None:
+    def __init__(self, home: Path, uid: str = "Test <test@example.org>", options: Sequence[str] = ()) -> None:
         home.mkdir(mode=0o700)
         self._home = home
-        for who in (uid, *more):
-            self.gpg("--quick-generate-key", who, "ed25519", "sign", "never")
+        self.gpg(*options, "--quick-generate-key", uid, "ed25519", "sign", "never")
         rows = [line.split(":") for line in self.gpg("--list-keys", "--with-colons").decode().splitlines()]
         self.fingerprint = next(row[9] for row in rows if row[0] == "fpr")
 

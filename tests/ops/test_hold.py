@@ -42,7 +42,7 @@ def having(tmp_path: Path, names: Sequence[str], *, hold: bool = True) -> Run:
 def test_only_what_is_installed_and_stands_otherwise_is_marked(
     tmp_path: Path, *, hold: bool, reasons: list[str], after: str
 ) -> None:
-    run = having(tmp_path, ["a", "b", "c", "d"], hold=hold)
+    run = having(tmp_path, ["a", "b"], hold=hold)
     plan = run.plan()
     assert [change.reason for change in plan.hosts[0].changes] == reasons
 
@@ -50,6 +50,21 @@ def test_only_what_is_installed_and_stands_otherwise_is_marked(
 
     assert (outcome.findings, outcome.left) == ((), ())
     assert (tmp_path / "dpkg").read_text() == after
+
+
+def test_a_package_that_is_not_there_is_held_only_once_it_is(tmp_path: Path) -> None:
+    run = having(tmp_path, ["b", "c"])
+    plan = run.plan()
+    assert [change.reason for change in plan.hosts[0].changes] == ["hold c"]
+
+    (left,) = run.apply(plan).hosts[0].left
+
+    assert left.reason == "hold c"
+    assert (tmp_path / "dpkg").read_text() == LISTED
+
+
+def test_a_package_that_is_not_there_need_not_be_let_go(tmp_path: Path) -> None:
+    assert having(tmp_path, ["c", "d"], hold=False).plan().hosts[0].changes == ()
 
 
 def test_a_lock_is_waited_for(tmp_path: Path) -> None:
