@@ -22,11 +22,6 @@ def flags() -> tuple[str, ...]:
     return _NATIVE if Path("/dev/kvm").exists() and runs_guests(_NATIVE) else _EMULATED
 
 
-def is_native(argv: tuple[str, ...]) -> bool:
-    """Whether these arguments let the processor itself run the guest."""
-    return argv == _NATIVE
-
-
 def runs_guests(accelerator: tuple[str, ...]) -> bool:
     """Whether a guest really gets to run: a device file that is there and opens says too little."""
     with tempfile.NamedTemporaryFile(suffix=".probe") as disk:
@@ -35,7 +30,7 @@ def runs_guests(accelerator: tuple[str, ...]) -> bool:
         try:
             done = subprocess.run(
                 [
-                    PROGRAM, "-machine", "q35", *accelerator, "-m", "32", "-nodefaults", "-display", "none",
+                    PROGRAM, "-machine", "pc", *accelerator, "-m", "32", "-nodefaults", "-display", "none",
                     "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
                     "-drive", f"file={disk.name},format=raw",
                 ],

@@ -10,7 +10,7 @@ from stackctl.lab.mirror import Mirror
 from stackctl.lab.shell import confined, run
 
 PACKAGES = (
-    "linux-image-amd64", "grub-pc", "initramfs-tools", "zstd", "udev", "systemd-timesyncd", "pciutils",
+    "linux-image-amd64", "grub-pc", "initramfs-tools", "e2fsprogs", "zstd", "udev", "systemd-timesyncd", "pciutils",
 )  # fmt: skip
 """What a server on hardware has beyond one in a container."""
 
