@@ -14,6 +14,7 @@ def gpu(spec: GpuSpec, artifacts: Sequence[Artifact]) -> None:
     """apt knows which source and version win before it is asked for a driver."""
     own = parted(artifacts)
     driver.fits(name="check that the host's GPUs are those declared", spec=spec)
+    apt.packages(name="install what judges keys", names=spec.tools)
     leftovers.leftovers(
         name="check that no other driver is in the way",
         spec_source=spec.source,
@@ -21,7 +22,6 @@ def gpu(spec: GpuSpec, artifacts: Sequence[Artifact]) -> None:
         ours=spec.ours,
     )
     files.write(name="keep the driver to one source and version", artifacts=own.apt)
-    apt.packages(name="install what judges keys", names=spec.tools)
     for source in spec.sources:
         repository.repository(
             name=f"trust {source.name}",

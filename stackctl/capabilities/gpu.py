@@ -16,8 +16,8 @@ from stackctl.schema.host import Host
 from stackctl.schema.problem import Problem
 from stackctl.schema.repository import Repository
 
-PREFERENCES = "/etc/apt/preferences.d/90-stackctl-nvidia"
-UNATTENDED = "/etc/apt/apt.conf.d/60-stackctl-nvidia"
+PREFERENCES = "/etc/apt/preferences.d/00stackctl-nvidia"
+UNATTENDED = "/etc/apt/apt.conf.d/52stackctl-nvidia"
 NOUVEAU = "/etc/modprobe.d/90-stackctl-nouveau.conf"
 TUNING_UNIT = "stackctl-gpu-tuning.service"
 TUNING = f"/etc/systemd/system/{TUNING_UNIT}"
@@ -100,8 +100,9 @@ class GpuSpec:
 
     @property
     def holdable(self) -> tuple[str, ...]:
-        """Packages that apt can be told to leave."""
-        return self.names.driver if self.names is not None else ()
+        """Packages that apt is told to leave; signed modules go with their kernels, and have to come with new ones."""
+        names = self.names.driver if self.names is not None else ()
+        return tuple(name for name in names if not name.startswith("linux-modules-"))
 
 
 def resolve(fleet: Fleet, host: str) -> GpuSpec | None:

@@ -36,6 +36,7 @@ COMMANDS = {
     "apply": Command("apply", "Bring the hosts to what the inventory says."),
     "drift": Command("drift", "Show what changed on the hosts since the last apply."),
     "history": Command("history", "Show the runs that hosts have a record of."),
+    "doctor": Command("doctor", "Look whether a host and its GPUs do what is declared."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),
     "secrets": Command("secrets", "Keep secrets encrypted beside the inventory."),
     "schema": Command("schema", "Print the JSON Schema of inventory files, for editors."),

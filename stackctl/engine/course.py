@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from stackctl.doctor.ladder import findings_of, ladder
 from stackctl.engine import lock, record
 from stackctl.engine.batch import Command
 from stackctl.engine.declare import Declared
 from stackctl.engine.describe import host_plan
 from stackctl.engine.diagnose import failure
 from stackctl.engine.evaluate import Evaluation, evaluate
+from stackctl.engine.examine import examined
 from stackctl.engine.execute import Progress, Terms, execute
 from stackctl.engine.guard import TAKE_BACK_UNCONFIRMED
 from stackctl.engine.session import Session
@@ -68,6 +70,9 @@ def applied(
     if refused is not None:
         return HostOutcome(host, findings=(refused,))
     outcome = yield from _locked(declared, confirmed, progress, terms, environment)
+    if any(change.capability == "gpu" for change in outcome.done) and not outcome.failed:
+        case = yield from examined(declared.job)
+        outcome = replace(outcome, findings=() if case is None else findings_of(ladder(case)))
     yield (lock.RELEASE,)
     return outcome
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from stackctl.core.finding import Finding
 from stackctl.core.job import Job
+from stackctl.doctor.rung import Rung
 from stackctl.engine.actor import Actor
 from stackctl.engine.hostkeys import NewKey
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
@@ -90,6 +91,10 @@ class Hosts(ABC):
     @abstractmethod
     def history(self) -> tuple[Mapping[str, tuple[Visit, ...]], tuple[Finding, ...]]:
         """The runs that each host has a record of, oldest first, and why there is none of the others."""
+
+    @abstractmethod
+    def examine(self, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
+        """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
 
     @abstractmethod
     def close(self) -> None:

@@ -9,12 +9,16 @@ from pathlib import Path
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
+from stackctl.doctor import general
+from stackctl.doctor.ladder import ladder
+from stackctl.doctor.rung import Rung
 from stackctl.engine import lock, record
 from stackctl.engine.actor import Actor
 from stackctl.engine.course import Reading, applied, fingerprints, read
 from stackctl.engine.declare import Declared, declare
 from stackctl.engine.describe import change
 from stackctl.engine.drive import drive, open_all
+from stackctl.engine.examine import examined, looked_over
 from stackctl.engine.execute import Progress, Terms
 from stackctl.engine.hostkeys import NewKey, UnknownKeyError
 from stackctl.engine.hosts import Grants, Hosts, Recorded
@@ -143,6 +147,17 @@ class Run(Hosts):
                 told[host] = result
         return told, tuple(finding for host in sorted(self.broken) for finding in self.broken[host])
 
+    def examine(self, gpu_only: bool) -> tuple[dict[str, tuple[Rung, ...]], tuple[Finding, ...]]:
+        """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
+        work = {host: _examination(self.declared[host].job, gpu_only=gpu_only) for host in self.sessions}
+        told: dict[str, tuple[Rung, ...]] = {}
+        for host, result in drive(work, self.sessions, self._renewed).items():
+            if isinstance(result, Exception):
+                self.broken[host] = findings_of(host, result)
+            else:
+                told[host] = result
+        return told, tuple(finding for host in sorted(self.broken) for finding in self.broken[host])
+
     def _drift(self, host: str, reading: Reading) -> HostDrift:
         if reading.plan.findings:
             return HostDrift(host, reading.receipt, findings=reading.plan.findings)
@@ -179,6 +194,15 @@ class Run(Hosts):
             self.declared[job.host] = declare(job, self.find_deploy)
         except FindingsError as error:
             self.broken[job.host] = findings_of(job.host, error)
+
+
+def _examination(job: Job, *, gpu_only: bool) -> Work[tuple[Rung, ...]]:
+    case = yield from examined(job)
+    gpus = () if case is None else ladder(case)
+    if gpu_only:
+        return gpus
+    look = yield from looked_over()
+    return (*general.rungs(job, look), *gpus)
 
 
 def _history() -> Work[tuple[Visit, ...]]:

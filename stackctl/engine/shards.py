@@ -20,6 +20,7 @@ from typing import Any, cast
 from stackctl.core.connection import Connection
 from stackctl.core.finding import FailureError, Finding
 from stackctl.core.job import Job
+from stackctl.doctor.rung import Rung
 from stackctl.engine.actor import Actor
 from stackctl.engine.hostkeys import NewKey
 from stackctl.engine.hosts import Grants, Hosts, Recorded
@@ -143,6 +144,11 @@ class Shards(Hosts):
     def history(self) -> tuple[Mapping[str, tuple[Visit, ...]], tuple[Finding, ...]]:
         """The runs that each host has a record of."""
         parts = self._all("history")
+        return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
+
+    def examine(self, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
+        """The doctor's rungs of each host."""
+        parts = self._all("examine", gpu_only)
         return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
 
     def close(self) -> None:

@@ -22,6 +22,11 @@ def smi(sections: Sections) -> Smi:
     return Smi(0, tuple(_gpu(row, instances, fabric) for row in shown))
 
 
+def uuids(listing: str) -> tuple[str, ...]:
+    """The GPUs of `nvidia-smi -L`, in its order."""
+    return tuple(re.findall(r"^GPU [0-9]+: .*\(UUID: (GPU-[^)]+)\)", listing, re.MULTILINE))
+
+
 def address(text: str) -> str:
     """`0000:41:00.0` of nvidia-smi's `00000000:41:00.0`."""
     domain, _, rest = text.strip().lower().partition(":")
