@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check lint lab-test fault-test vllm-test bench lock setup
+.PHONY: help demo down test check lint lab-test fault-test vllm-test test-vm bench lock setup
 
 PYTHON ?= python3
 export PYTHON
@@ -11,6 +11,7 @@ RUN := .venv/bin/
 # Debian packages, by what needs them.
 BASE_PACKAGES := python3 python3-venv ca-certificates
 LAB_PACKAGES := mmdebstrap systemd-container dbus iproute2 nftables docker-registry openssh-client openssl procps zstd
+VM_PACKAGES := qemu-system-x86 e2fsprogs
 TEST_PACKAGES := $(LAB_PACKAGES) git gpg gpg-agent haproxy openssh-server espeak-ng vagrant vagrant-libvirt
 
 help: ## show this list
@@ -28,11 +29,11 @@ down: ## remove the lab, leaving nothing but its cache
 test: ## set up and run everything that proves a change: lint, types, layers, tests, lab tests
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(MAKE) --no-print-directory lint
-	$(RUN)pytest -n 2 -m "not lab and not vllm"
+	$(RUN)pytest -n 2 -m "not lab and not vllm and not vm"
 	$(RUN)pytest -m "lab and not vllm and not fault"
 
 check: lint ## lint and the everyday tests, without the lab
-	$(RUN)pytest -n 2 -m "not lab and not vllm"
+	$(RUN)pytest -n 2 -m "not lab and not vllm and not vm"
 
 lint: ## style, types and import layers
 	$(RUN)ruff check .
@@ -50,6 +51,10 @@ fault-test: ## an apply struck at every one of its exchanges with a host, in eve
 vllm-test: ## the tests with a real vLLM on the CPU: about 20 minutes and 20 GB the first time
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(RUN)pytest -m vllm
+
+test-vm: ## the tests on virtual machines, with kernels and reboots of their own: about an hour without KVM
+	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
+	$(RUN)pytest -m vm
 
 bench: ## measure beside pyinfra and Ansible, on a quiet machine: BENCH="--hosts 1" for less of it
 	.ci/setup $(BASE_PACKAGES) $(LAB_PACKAGES) gcc libc6-dev

@@ -11,11 +11,11 @@ import typer
 from stackctl import project as projects
 from stackctl.cli.options import AsJson, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.lab import host, lifecycle
+from stackctl.lab import host, kind, lifecycle, login
 from stackctl.lab.checks import require_root
 from stackctl.lab.images.recipe import used_by
-from stackctl.lab.shell import become, inside
-from stackctl.lab.spec import EVERYDAY_IMAGES, LabSpec
+from stackctl.lab.shell import become
+from stackctl.lab.spec import EVERYDAY_IMAGES, Kind, LabSpec
 from stackctl.lab.status import LabStatus, status
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load
@@ -34,13 +34,18 @@ def up(
         list[str] | None,
         typer.Option("--image", metavar="NAME", help="Image to build as well."),
     ] = None,
+    vm: Annotated[
+        bool, typer.Option("--vm", help="Make the hosts virtual machines, each with a kernel of its own.")
+    ] = False,
     project: ProjectPath = None,
 ) -> None:
     """Bring the lab up, or what of it is not.
 
-    What takes long is made once and kept for the next time.
+    What takes long is made once and kept for the next time. A lab that was made with --vm stays one of virtual
+    machines until it is taken down.
     """
-    spec = lab_of(load(projects.of(project).root, environment), tuple(image or ()))
+    fleet = load(projects.of(project).root, environment)
+    spec = lab_of(fleet, tuple(image or ()), "vm" if vm else None)
     lifecycle.up(spec, _progress())
     names = ", ".join(f"{each.name} {each.address}" for each in spec.hosts)
     typer.echo(f"{spec.name} is up: {names}")
@@ -74,10 +79,7 @@ def ssh(
     """Log in to a host over SSH, as the operator does."""
     require_root()
     spec = lab_of(load(projects.of(project).root, environment))
-    options = [f"UserKnownHostsFile={spec.known_hosts}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes"]
-    flags = [word for option in options for word in ("-o", option)]
-    address = f"{user}@{spec.host(name).address}"
-    become(inside(spec.namespace("operator"), ["ssh", "-i", str(spec.key), *flags, address]))
+    become(login.words(spec, spec.host(name), user))
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -89,7 +91,8 @@ def execute(
 ) -> None:
     """Run a command on a host as root.
 
-    It goes without the host's network and SSH, and the exit status is the command's.
+    It goes without the host's network and SSH where the host is a container, and the exit status is the
+    command's.
     """
     words = command[1:] if command[0] == "--" else command
     if not words or words[0].startswith("-"):
@@ -109,8 +112,11 @@ def prune() -> None:
     typer.echo("the labs' cache is gone")
 
 
-def lab_of(fleet: Fleet, images: tuple[str, ...] = ()) -> LabSpec:
-    """The lab that an environment describes, with the images that its placements use."""
+def lab_of(fleet: Fleet, images: tuple[str, ...] = (), wanted: Kind | None = None) -> LabSpec:
+    """The lab that an environment describes, with the images that its placements use.
+
+    Its hosts are of the kind that is wanted, or else of the kind that they are.
+    """
     if fleet.lab is None:
         where = f"inventory/{fleet.environment}.yaml"
         what = f"`{fleet.environment}` is no lab: its hosts are not virtual ones on this machine"
@@ -122,6 +128,7 @@ def lab_of(fleet: Fleet, images: tuple[str, ...] = ()) -> LabSpec:
         systems={name: each.os for name, each in fleet.hosts.items()},
         weights={name: each.weights for name, each in fleet.hosts.items()},
         images=(*EVERYDAY_IMAGES, *used_by(placed), *fleet.lab.images, *images),
+        kind=wanted or kind.remembered(fleet.environment) or "container",
     )
 
 

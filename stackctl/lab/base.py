@@ -31,16 +31,24 @@ SLIM = ("path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "pa
 """What dpkg leaves out of images; nobody reads it there."""
 
 
-def base_of(suite: str, mirror: Mirror, more: tuple[str, ...] = ()) -> Path:
-    """The base of a Debian suite with `more` packages, from the cache or made now."""
-    packages = (*_SERVER, *more)
-    key = cache.key_of(["base", suite, packages, _CLEAN, mirror.archive])
-    return cache.made("base", f"{suite}-{key}", partial(_make_base, suite, packages, mirror)) / "root"
+def base_of(
+    suite: str, mirror: Mirror, more: tuple[str, ...] = (), finish: tuple[str, ...] = (), kind: str = "base"
+) -> Path:
+    """The base of a Debian suite with `more` packages, from the cache or made now.
+
+    `finish` are commands that complete it, in which `$1` is its root; `kind` is its place in the cache.
+    """
+    packages, hooks = (*_SERVER, *more), (*_CLEAN, *finish)
+    key = cache.key_of(["base", suite, packages, hooks, mirror.archive])
+    make = partial(_make_base, suite, packages, hooks, mirror)
+    return cache.made(kind, f"{suite}-{key}", make) / "root"
 
 
-def _make_base(suite: str, packages: tuple[str, ...], mirror: Mirror, place: Path) -> None:
-    hooks = [f"--customize-hook={hook}" for hook in _CLEAN]
-    bootstrap(place, suite, packages, mirror, [*hooks, *(f"--dpkgopt={rule}" for rule in SLIM)])
+def _make_base(
+    suite: str, packages: tuple[str, ...], hooks: tuple[str, ...], mirror: Mirror, place: Path
+) -> None:
+    options = [f"--customize-hook={hook}" for hook in hooks]
+    bootstrap(place, suite, packages, mirror, [*options, *(f"--dpkgopt={rule}" for rule in SLIM)])
 
 
 def bootstrap(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stackctl.core.finding import FailureError, Finding
+from stackctl.lab import accelerator, kernel, vm
 from stackctl.lab.cgroup import has_systemd
 from stackctl.lab.images.recipe import recipes
 from stackctl.lab.mirror import KEYRING
@@ -36,6 +37,13 @@ TOOLS = {
 }
 """Every tool the lab runs and the Debian package that has it."""
 
+VM_TOOLS = {
+    "mkfs.ext4": "e2fsprogs",
+    accelerator.PROGRAM: "qemu-system-x86",
+}
+"""What virtual machines need beside."""
+
+_VM_PROBES = {"a tap device in a network namespace": "ip tuntap add dev probe mode tap"}
 _PROBES = {
     "a bridge in a network namespace": "ip link add name probe type bridge",
     "a virtual cable in a network namespace": "ip link add probe type veth peer name far",
@@ -56,10 +64,12 @@ def check(spec: LabSpec) -> None:
     """Return if the lab can come up here; a FindingsError tells everything that stands in the way."""
     recipes(spec.images)
     if os.geteuid():  # who may not look at the labs cannot say what they still need
-        raise FailureError(*_root(), *missing_tools(TOOLS), *_keyring())
-    findings = [*missing_tools(TOOLS), *_keyring(), *_bus(), *_uv(spec), *space(spec)]
+        raise FailureError(*_root(), *missing_tools(tools_of(spec)), *_keyring())
+    findings = [
+        *missing_tools(tools_of(spec)), *_keyring(), *_bus(), *_uv(spec), *space(spec), *memory(spec),
+    ]  # fmt: skip
     if not findings:
-        findings = list(_kernel())
+        findings = list(_kernel({**_PROBES, **(_VM_PROBES if spec.kind == "vm" else {})}))
     if findings:
         raise FailureError(*findings)
 
@@ -68,6 +78,11 @@ def require_root() -> None:
     """Return if we are root; what others see of a lab would mislead them."""
     if findings := list(_root()):
         raise FailureError(*findings)
+
+
+def tools_of(spec: LabSpec) -> dict[str, str]:
+    """The tools that a lab of this kind runs and the Debian packages that have them."""
+    return TOOLS | VM_TOOLS if spec.kind == "vm" else TOOLS
 
 
 def missing_tools(tools: dict[str, str]) -> list[Finding]:
@@ -101,9 +116,25 @@ def space(spec: LabSpec) -> list[Finding]:
     return findings
 
 
+def memory(spec: LabSpec) -> list[Finding]:
+    """A finding where virtual machines that are yet to be started would not fit into what is free."""
+    starting = sum(kernel.watcher(spec.host_namespace(host.name)) is None for host in spec.hosts)
+    needed = starting * vm.MEMORY_MB if spec.kind == "vm" else 0
+    free = _available_mb()
+    if needed <= free:
+        return []
+    what = f"{starting} virtual machines need {needed} MB of memory, {free} MB are free"
+    return [Finding("lab", what, "end what else runs, or use an inventory with fewer hosts")]
+
+
+def _available_mb() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
+
+
 def _cache_needs(spec: LabSpec) -> int:
     suites = {host.suite for host in spec.hosts}
-    bases = sum(not _made("base", suite) for suite in suites)
+    bases = sum(not _made("vm-base" if spec.kind == "vm" else "base", suite) for suite in suites)
     roots = {recipe.root.name: 8 if recipe.root.wheels else 1 for recipe in recipes(spec.images)}
     return (bases + sum(size for name, size in roots.items() if not _made("layers", name))) * _GB
 
@@ -113,8 +144,9 @@ def _made(kind: str, name: str) -> bool:
 
 
 def _state_needs(spec: LabSpec) -> int:
-    """Docker, its images and the packages of each host that is yet to be made."""
+    """Docker, its images and the packages of each host that is yet to be made; a machine's own system too."""
     each = 5 if any(recipe.root.wheels for recipe in recipes(spec.images)) else 2
+    each += 3 if spec.kind == "vm" else 0
     return sum(each for host in spec.hosts if not spec.home(host.name).exists()) * _GB
 
 
@@ -147,8 +179,8 @@ def _uv(spec: LabSpec) -> Iterable[Finding]:
         )
 
 
-def _kernel() -> Iterable[Finding]:
-    for feature, script in _PROBES.items():
+def _kernel(probes: dict[str, str]) -> Iterable[Finding]:
+    for feature, script in probes.items():
         probe = subprocess.run(
             ["unshare", "--net", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
         )

@@ -48,11 +48,14 @@ def processes(lab: str) -> list[int]:
 
 
 def watcher(namespace: str) -> int | None:
-    """The systemd-nspawn process that runs the host of this namespace."""
-    wanted = f"--network-namespace-path={NAMESPACES}/{namespace}"
+    """The process that runs the host of this namespace: systemd-nspawn, or QEMU, whose guest has its name."""
+    wanted = {
+        "systemd-nspawn": f"--network-namespace-path={NAMESPACES}/{namespace}",
+        "qemu-system-x86_64": namespace,
+    }
     for pid in _all_processes():
         words = _argv(pid)
-        if words and words[0] == "systemd-nspawn" and wanted in words:
+        if words and words[0] in wanted and wanted[words[0]] in words:
             return pid
     return None
 

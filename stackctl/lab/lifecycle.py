@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stackctl.core.finding import FailureError, Finding, FindingsError
-from stackctl.lab import base, cache, cgroup, host, internet, kernel, keys, network, registry
+from stackctl.lab import cache, cgroup, host, internet, kernel, keys, kind, network, registry
 from stackctl.lab.background import begin
 from stackctl.lab.checks import check
 from stackctl.lab.images.build import offer, root_layer, weights_of
@@ -29,6 +29,7 @@ def up(spec: LabSpec, progress: Progress) -> None:
     """Bring the lab up, or whatever of it is not."""
     check(spec)
     with only_one(spec.name):
+        kind.remember(spec)
         mirror = read_mirror()
         cache.sweep()
         progress("network")
@@ -47,7 +48,7 @@ def _build_and_boot(spec: LabSpec, mirror: Mirror, progress: Progress) -> None:
         recipe.root.key: begin(partial(root_layer, recipe.root, mirror, progress))
         for recipe in _by_root(wanted)
     }
-    bases = {suite: begin(partial(base.base_of, suite, mirror)) for suite in _suites(spec)}
+    bases = {suite: begin(partial(host.base_of, spec, suite, mirror)) for suite in _suites(spec)}
     images = [
         begin(partial(_offer, spec, recipe, roots[recipe.root.key], mirror, progress)) for recipe in wanted
     ]

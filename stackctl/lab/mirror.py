@@ -22,16 +22,19 @@ class Mirror:
     proxy: str | None = None
     """What apt sends its requests through here."""
 
-    def sources(self, suite: str) -> list[str]:
+    def sources(self, suite: str, components: str = "main") -> list[str]:
         """Lines for a sources.list of the suite."""
-        lines = [f"deb {self.archive} {suite} main", f"deb {self.archive} {suite}-updates main"]
+        lines = [
+            f"deb {self.archive} {suite} {components}",
+            f"deb {self.archive} {suite}-updates {components}",
+        ]
         if self.security:
-            lines.append(f"deb {self.security} {suite}-security main")
+            lines.append(f"deb {self.security} {suite}-security {components}")
         return lines
 
-    def plain_sources(self, suite: str) -> list[str]:
+    def plain_sources(self, suite: str, components: str = "main") -> list[str]:
         """The same for a lab host: it asks the lab's proxy in plain HTTP, which asks as this machine does."""
-        return [line.replace("deb https://", "deb http://") for line in self.sources(suite)]
+        return [line.replace("deb https://", "deb http://") for line in self.sources(suite, components)]
 
 
 def read_mirror() -> Mirror:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 from stackctl.core.finding import FailureError, Finding
 from stackctl.lab import cache, kernel
@@ -35,6 +36,13 @@ class End:
     bridge: str | None = None
     gateway: tuple[IPv4Address, int] | None = None
     """Default route through this interface and its metric."""
+    alias: str | None = None
+    """What the kernel keeps beside the name, for us to read again."""
+
+    @property
+    def hardware(self) -> str:
+        """Hardware address of a virtual machine's interface: no two of a lab have the same."""
+        return ":".join(f"{octet:02x}" for octet in (0x52, 0x54, 0x00, *self.addresses[0].ip.packed[1:]))
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Wiring:
     bridges: tuple[End, ...]
     cables: tuple[tuple[End, End], ...]
     routers: tuple[str, ...] = field(default=())
+    taps: tuple[End, ...] = field(default=())
+    """Where virtual machines are plugged in."""
 
 
 def wiring(spec: LabSpec) -> Wiring:
@@ -62,22 +72,42 @@ def wiring(spec: LabSpec) -> Wiring:
         cables.append((End(isps[isp], "lan", (isp_on_lan(isp),)), End(lan, f"isp{isp}", bridge="lan")))
         uplink = End(isps[isp], "internet", (isp_on_internet(isp),))
         cables.append((uplink, End(internet, f"isp{isp}", bridge="internet")))
+    taps: list[End] = []
     for host in spec.hosts:
-        cables += _cables_of(spec, host)
-    return Wiring(tuple(bridges), tuple(cables), tuple(isps.values()))
+        ends = interfaces(spec, host)
+        if spec.kind == "vm":
+            bridges += [End(end.namespace, bridge(end.name)) for end in ends]
+            taps += [End(end.namespace, tap(end.name), bridge=bridge(end.name)) for end in ends]
+            ends = tuple(
+                End(end.namespace, end.name, bridge=bridge(end.name), alias=str(end.addresses[0].ip))
+                for end in ends
+            )
+        cables += zip(ends, _ports(spec, host), strict=True)
+    return Wiring(tuple(bridges), tuple(cables), tuple(isps.values()), tuple(taps))
 
 
-def _cables_of(spec: LabSpec, host: LabHost) -> list[tuple[End, End]]:
-    here, port = spec.host_namespace(host.name), f"host{host.number}"
-    cables = [(End(here, "eth0", (host.lan,)), End(spec.namespace("lan"), port, bridge="lan"))]
-    cables += [
-        (
-            End(here, f"wan{isp}", (host.wan(isp),), gateway=(_first(isp).ip, 100 * isp)),
-            End(spec.namespace(f"isp{isp}"), port, bridge="wan"),
-        )
-        for isp in ISPS
-    ]
-    return cables
+def interfaces(spec: LabSpec, host: LabHost) -> tuple[End, ...]:
+    """The network as a host itself sees it: the LAN and both ISPs."""
+    here = spec.host_namespace(host.name)
+    uplinks = (End(here, f"wan{isp}", (host.wan(isp),), gateway=(_first(isp).ip, 100 * isp)) for isp in ISPS)
+    return (End(here, "eth0", (host.lan,)), *uplinks)
+
+
+def bridge(interface: str) -> str:
+    """Joins the cable of a virtual machine's interface to its tap, in the host's namespace."""
+    return f"br-{interface}"
+
+
+def tap(interface: str) -> str:
+    """The device by which a virtual machine's interface is plugged in, in the host's namespace."""
+    return f"vm-{interface}"
+
+
+def _ports(spec: LabSpec, host: LabHost) -> tuple[End, ...]:
+    """Where the cables of a host end, in the order of its interfaces."""
+    port = f"host{host.number}"
+    uplinks = (End(spec.namespace(f"isp{isp}"), port, bridge="wan") for isp in ISPS)
+    return (End(spec.namespace("lan"), port, bridge="lan"), *uplinks)
 
 
 def _first(isp: int) -> IPv4Interface:
@@ -98,17 +128,22 @@ def scripts(wanted: Wiring, existing: Mapping[str, frozenset[str]]) -> dict[str,
             script.setdefault(near.namespace, []).append(
                 f"link add {near.name} type veth peer name {far.name} netns {far.namespace}"
             )
+    for end in wanted.taps:
+        if end.name not in existing.get(end.namespace, ()):
+            script.setdefault(end.namespace, []).append(f"tuntap add dev {end.name} mode tap")
     return script
 
 
 def settings(wanted: Wiring) -> dict[str, list[str]]:
     """Lines for `ip -batch`, by namespace, that plug in, address and raise every interface."""
-    ends = [*wanted.bridges, *(end for cable in wanted.cables for end in cable)]
+    ends = [*wanted.bridges, *(end for cable in wanted.cables for end in cable), *wanted.taps]
     script: dict[str, list[str]] = {end.namespace: ["link set lo up"] for end in ends}
     for end in ends:
         master = f" master {end.bridge}" if end.bridge else ""
         lines = [f"link set {end.name}{master} up"]
         lines += [f"addr replace {address} dev {end.name}" for address in end.addresses]
+        if end.alias:
+            lines.append(f"link set {end.name} alias {end.alias}")
         if end.gateway:
             via, metric = end.gateway
             lines.append(f"route replace default via {via} dev {end.name} metric {metric}")
@@ -192,9 +227,10 @@ def _remove_directory_of_namespaces() -> None:
 def _address(namespace: str) -> str | None:
     if not kernel.is_complete(namespace):
         return None
-    listed = json.loads(run(["ip", "-n", namespace, "-j", "-4", "addr"]))
-    mine = (link["addr_info"] for link in listed if link.get("ifname") == "eth0")
-    return next((str(each["local"]) for addresses in mine for each in addresses), None)
+    listed = json.loads(run(["ip", "-n", namespace, "-j", "addr"]))
+    mine: dict[str, Any] = next((link for link in listed if link.get("ifname") == "eth0"), {})
+    addresses = (str(each["local"]) for each in mine.get("addr_info", ()) if each["family"] == "inet")
+    return next(addresses, mine.get("ifalias"))
 
 
 def _links(namespace: str) -> frozenset[str]:

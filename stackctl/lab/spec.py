@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from stackctl.core.finding import Finding, FindingsError
 
@@ -23,6 +23,8 @@ REGISTRY = f"{REGISTRY_NAME}:{REGISTRY_PORT}"
 STATE = Path("/var/lib/stackctl-lab")
 CACHE = Path("/var/cache/stackctl-lab")
 
+Kind = Literal["container", "vm"]
+"""What the hosts of a lab are: containers on this machine's kernel, or virtual machines with their own."""
 ISPS = (1, 2)
 SUITES = {"debian-13": "trixie", "debian-12": "bookworm"}
 """The operating systems a lab host can have, by the inventory's name for them."""
@@ -86,6 +88,7 @@ class LabSpec:
     hosts: tuple[LabHost, ...]
     images: tuple[str, ...] = EVERYDAY_IMAGES
     """Images its registry serves; a recipe of that name is in `stackctl.lab.images`."""
+    kind: Kind = "container"
 
     @classmethod
     def of(
@@ -96,6 +99,7 @@ class LabSpec:
         systems: Mapping[str, str] | None = None,
         weights: Mapping[str, str] | None = None,
         images: tuple[str, ...] = EVERYDAY_IMAGES,
+        kind: Kind = "container",
     ) -> Self:
         """A lab from plain values: host addresses, operating systems and weights directories by host name.
 
@@ -122,7 +126,7 @@ class LabSpec:
             )
             for host, address in addresses.items()
         )
-        return cls(name, hosts, tuple(dict.fromkeys(images)))
+        return cls(name, hosts, tuple(dict.fromkeys(images)), kind)
 
     @property
     def state(self) -> Path:
@@ -133,6 +137,11 @@ class LabSpec:
     def key(self) -> Path:
         """Private key that logs in as root, ops and opspw on every host."""
         return self.state / "id_ed25519"
+
+    @property
+    def kind_file(self) -> Path:
+        """Holds what kind of hosts the lab has, for as long as it is there."""
+        return self.state / "kind"
 
     @property
     def known_hosts(self) -> Path:
@@ -149,7 +158,7 @@ class LabSpec:
         return f"stackctl-{self.name}-{role}"
 
     def host_namespace(self, host: str) -> str:
-        """Name of a host's network namespace."""
+        """Name of a host's network namespace, and of a virtual machine."""
         return f"stackctl-{self.name}-host-{host}"
 
     def machine(self, host: str) -> str:

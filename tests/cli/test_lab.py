@@ -4,6 +4,8 @@ import pytest
 
 from stackctl.cli.lab import lab_of
 from stackctl.core.finding import FindingsError
+from stackctl.lab import kind
+from stackctl.lab import spec as specs
 from stackctl.schema.load import load
 from tests.cli.program import stackctl
 
@@ -19,6 +21,18 @@ def test_the_lab_has_the_inventorys_hosts_and_the_images_that_its_placements_use
         ("gpu2", "10.89.0.13", "trixie"),
     ]
     assert spec.images == ("fake-model", "tts", "vllm-cpu")
+
+
+def test_a_labs_hosts_are_of_the_kind_that_is_wanted_or_else_of_the_kind_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specs, "STATE", tmp_path)
+    fleet = load(ROOT, "lab")
+    assert lab_of(fleet).kind == "container"
+
+    kind.remember(lab_of(fleet, wanted="vm"))
+
+    assert lab_of(fleet).kind == "vm"
 
 
 @pytest.mark.parametrize(

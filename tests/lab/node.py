@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackctl.lab.spec import LabSpec
+from stackctl.lab.spec import Kind, LabSpec
 from tests.lab.site import Site
 
 IMPORTS = """
@@ -29,14 +29,16 @@ class Node:
     site: Site
 
     @classmethod
-    def of(cls, folder: Path, lab: str) -> "Node":
+    def of(cls, folder: Path, lab: str, system: str = "debian-13", kind: Kind = "container") -> "Node":
         (folder / "inventory").mkdir()
         (folder / "deploys").mkdir()
         (folder / "inventory/models.yaml").write_text("models: {}\n")
         (folder / f"inventory/{lab}.yaml").write_text(
-            f"environment: {lab}\nlab: {{}}\nhosts:\n  node: {{address: 10.89.0.11, system: {{time: external}}}}\n"
+            f"environment: {lab}\nlab: {{}}\nhosts:\n"
+            f"  node: {{address: 10.89.0.11, os: {system}, system: {{time: external}}}}\n"
         )
-        return cls(Site(folder, LabSpec.of(lab, {"node": "10.89.0.11"})))
+        spec = LabSpec.of(lab, {"node": "10.89.0.11"}, systems={"node": system}, kind=kind)
+        return cls(Site(folder, spec))
 
     @property
     def lab(self) -> str:
