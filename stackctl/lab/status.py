@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stackctl.lab import cgroup, host, kernel
 from stackctl.lab.registry import Registry
-from stackctl.lab.spec import PACKAGES_ADDRESS, PACKAGES_PORT, REGISTRY, LabSpec
+from stackctl.lab.spec import PACKAGES_ADDRESS, PACKAGES_PORT, REGISTRY, Kind, LabSpec
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class LabStatus:
     """The whole lab."""
 
     name: str
+    kind: Kind
     hosts: tuple[HostStatus, ...]
     registry: str
     images: tuple[str, ...]
@@ -40,6 +41,7 @@ def status(spec: LabSpec) -> LabStatus:
     running = kernel.runs(spec.name, str(spec.state / "registry.yml"))
     return LabStatus(
         name=spec.name,
+        kind=spec.kind,
         hosts=tuple(HostStatus(each.name, str(each.address), state(spec, each.name)) for each in spec.hosts),
         registry=REGISTRY,
         images=tuple(Registry(spec).images()) if running else (),

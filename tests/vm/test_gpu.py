@@ -37,6 +37,12 @@ def declare(node: Node, **settings: Any) -> None:
     (node.site.folder / f"inventory/{node.lab}.yaml").write_text(text)
 
 
+def examined(node: Node) -> dict[str, Any]:
+    """What the doctor says, rung by rung."""
+    told: dict[str, Any] = json.loads(node.site.stackctl("doctor", "node", "--gpu", "--json").stdout)
+    return {rung["name"]: rung for rung in told["rungs"]}
+
+
 def test_a_gpu_that_is_not_there_is_told_before_anything_is_changed(node: Node) -> None:
     declare(node, driver=DRIVER, gpus={"a": CARD})
 
@@ -85,6 +91,15 @@ def test_the_kernel_refuses_the_module_for_want_of_hardware_alone(node: Node) ->
     assert "NVRM: No NVIDIA GPU found." in node.on("dmesg")
 
 
+def test_the_doctor_says_that_only_the_hardware_is_missing(node: Node) -> None:
+    rungs = examined(node)
+
+    assert rungs["PCI devices"]["state"] == "skipped"
+    assert rungs["kernel modules"]["state"] == "passed"
+    assert "refuses to load for want of hardware" in rungs["versions"]["told"]
+    assert not any(rung["findings"] for rung in rungs.values())
+
+
 def test_an_apply_says_that_the_driver_does_not_find_its_gpu(node: Node) -> None:
     node.on(_STAND_IN)
     declare(node, driver=DRIVER, gpus={"a": CARD})
@@ -95,6 +110,21 @@ def test_an_apply_says_that_the_driver_does_not_find_its_gpu(node: Node) -> None
     assert "No such device" in done.stderr
     assert "read `journalctl -k -b -g NVRM` on the host" in done.stderr
     assert node.plan() == ["load the driver"]
+
+
+def test_the_doctor_tells_each_rung_that_rests_on_the_loaded_driver(node: Node) -> None:
+    rungs = examined(node)
+
+    assert rungs["PCI devices"] == {
+        "name": "PCI devices",
+        "state": "passed",
+        "told": f"{SLOT} 10de:2684",
+        "findings": [],
+    }
+    assert rungs["bound drivers"]["told"] == f"{SLOT} is driven by nothing, not by nvidia"
+    assert rungs["kernel modules"]["state"] == "passed"
+    assert rungs["versions"]["told"] == "no driver is loaded"
+    assert rungs["GPUs and UUIDs"]["state"] == "skipped"
 
 
 def test_another_card_in_the_slot_than_the_declared_one_is_told(node: Node) -> None:

@@ -18,7 +18,7 @@ from tests.lab.node import Node
 
 pytestmark = pytest.mark.vm
 
-SYSTEM = "debian-13"
+SYSTEM = "debian-12"
 OTHER = LabSpec.of("t-vm-killed", {"node": "10.89.0.11"}, images=(), kind="vm")
 
 
@@ -45,11 +45,13 @@ def test_a_machine_has_a_kernel_of_its_own_and_has_come_up_whole(node: Node) -> 
 
 
 def test_commands_reach_a_machine_word_for_word_with_their_exit_status(node: Node) -> None:
-    words = ["lab", "exec", "--lab", node.lab, "node", "--"]
+    where = ["--lab", node.lab, "--project", str(node.site.folder)]
+    command = ["sh", "-c", 'printf "<%s>" "$@"; exit 7', "sh", "a  b", "$HOME", "it's"]
+    words = [sys.executable, "-m", "stackctl", "lab", "exec", *where, "node", "--", *command]
 
-    said = node.site.stackctl(*words, "sh", "-c", 'printf "<%s>" "$@"; exit 7', "sh", "a  b", "$HOME", "it's")
+    said = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
-    assert said.stdout == "<a  b><$HOME><it's>"
+    assert said.stdout == "<a  b><$HOME><it's>", said.stderr
     assert said.returncode == 7
 
 
