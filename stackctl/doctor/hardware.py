@@ -41,27 +41,45 @@ def _misplaced(case: Case) -> Iterator[Finding]:
 
 def drivers(case: Case) -> Rung:
     """NVIDIA's driver at the cards for containers, a VFIO driver at those for virtual machines, nouveau at none."""
-    seen, findings = case.seen, []
-    if not seen.gpus:
+    if not case.seen.gpus:
         return skipped("bound drivers", "there is no GPU to drive")
+    told = ", ".join(f"{gpu.address} {gpu.driver}" for gpu in case.seen.gpus)
+    return judged("bound drivers", told, [*_unbound(case), *_nouveau(case)])
+
+
+def _unbound(case: Case) -> Iterator[Finding]:
     passed = {card.pci for card in case.spec.cards if card.use == "passthrough"}
-    for gpu in seen.gpus:
+    for gpu in case.seen.gpus:
         wanted = "vfio" if gpu.address in passed else "nvidia"
         if not _bound(gpu, wanted):
             what = f"{gpu.address} is driven by {gpu.driver or 'nothing'}, not by {wanted}"
-            hint = "run `stackctl apply`, which loads it"
-            if gpu.driver == "nouveau":
-                hint = "run `stackctl apply --allow-reboot`: nouveau lets go of a card at a boot only"
-            findings.append(case.finding("bound drivers", what, hint))
-    if seen.nouveau and not findings:
-        what = "nouveau is loaded, though it drives no GPU"
-        findings.append(case.finding("bound drivers", what, "reboot the host; it is kept away from then on"))
-    told = ", ".join(f"{gpu.address} {gpu.driver}" for gpu in seen.gpus)
-    return judged("bound drivers", told, findings)
+            yield case.finding("bound drivers", what, _binding(gpu, wanted))
 
 
 def _bound(gpu: Device, wanted: str) -> bool:
+    # Some cards have a VFIO driver of their own, such as nvgrace_gpu_vfio_pci.
     return wanted in (gpu.driver or "") if wanted == "vfio" else gpu.driver == wanted
+
+
+def _binding(gpu: Device, wanted: str) -> str:
+    if wanted == "vfio":
+        return f"have the host bind {gpu.address} to vfio-pci before NVIDIA's driver is loaded, and reboot it"
+    if gpu.driver == "nouveau":
+        return "run `stackctl apply --allow-reboot`: nouveau lets go of a card at a boot only"
+    if "vfio" in (gpu.driver or ""):
+        return "write `use: passthrough` if it is for a virtual machine, or take its binding to VFIO away"
+    return "run `stackctl apply`, which loads it"
+
+
+def _nouveau(case: Case) -> Iterator[Finding]:
+    if case.seen.nouveau and all(gpu.driver != "nouveau" for gpu in case.seen.gpus):
+        what = "nouveau is loaded, though it drives no GPU"
+        yield case.finding("bound drivers", what, "reboot the host; it is kept away from then on")
+    for kernel in case.seen.kernels:
+        if kernel.nouveau_in_initramfs:
+            what = f"the initramfs of {kernel.release} loads nouveau before NVIDIA's driver has a chance"
+            hint = "run `stackctl apply`, which keeps it out"
+            yield case.finding("bound drivers", what, hint)
 
 
 def modules(case: Case) -> Rung:

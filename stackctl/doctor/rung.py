@@ -1,6 +1,6 @@
 """One rung of a ladder, and what it is judged by."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,7 +8,8 @@ from stackctl.capabilities.gpu import Card, GpuSpec
 from stackctl.core.finding import Finding
 from stackctl.nvidia.observation import Observation
 
-State = Literal["passed", "failed", "skipped"]
+State = Literal["passed", "warning", "failed", "skipped"]
+"""`warning`: it works, and something is left to do."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Rung:
     told: str
     """What was seen, or why it was not looked at."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong, each with its way out; none unless it failed."""
+    """What is wrong or left to do, each with its way out; none where it passed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Case:
     spec: GpuSpec
     seen: Observation
     trials: Mapping[str, Trial] = field(default_factory=dict)
-    """By the UUID of the GPU."""
+    """By the UUID of the GPU, or of the instance of one."""
     image: str | None = None
     """Of the containers that were tried; None: the host has none that could be."""
 
@@ -54,16 +55,32 @@ class Case:
         """Those for containers."""
         return tuple(card for card in self.spec.cards if card.use == "containers")
 
+    @property
+    def given(self) -> tuple[tuple[Card, str], ...]:
+        """What containers are given, by UUID: a card whole, or each instance of one."""
+        instances = {gpu.uuid: gpu.mig_uuids for gpu in self.seen.smi.gpus}
+        return tuple(
+            (card, uuid)
+            for card in self.cards
+            if card.uuid is not None
+            for uuid in (instances.get(card.uuid, ()) if card.mig else (card.uuid,))
+        )
+
     def finding(self, where: str, what: str, hint: str) -> Finding:
-        """A finding about the host."""
+        """Something that is wrong on the host."""
         return Finding(f"{self.host} · {where}", what, hint)
 
+    def warning(self, where: str, what: str, hint: str) -> Finding:
+        """Something that is left to do, though all works."""
+        return Finding(f"{self.host} · {where}", what, hint, severity="warning")
 
-def judged(name: str, told: str, findings: list[Finding]) -> Rung:
-    """Failed where something is wrong, and what that is; else passed."""
-    if findings:
-        return Rung(name, "failed", "; ".join(finding.what for finding in findings), tuple(findings))
-    return Rung(name, "passed", told)
+
+def judged(name: str, told: str, findings: Sequence[Finding]) -> Rung:
+    """Failed where something is wrong, and what that is; else passed, perhaps with something left to do."""
+    wrong = [finding.what for finding in findings if finding.severity == "error"]
+    if wrong:
+        return Rung(name, "failed", "; ".join(wrong), tuple(findings))
+    return Rung(name, "warning" if findings else "passed", told, tuple(findings))
 
 
 def skipped(name: str, why: str) -> Rung:

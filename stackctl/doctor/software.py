@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+from stackctl.capabilities.gpu import Card
 from stackctl.core.finding import Finding
 from stackctl.doctor.rung import Case, Rung, judged, skipped
+from stackctl.nvidia.observation import SmiGpu
+from stackctl.nvidia.version import upstream
 from stackctl.plan.cards import differences, pending
 
 _STATUS = {
@@ -16,6 +19,7 @@ _STATUS = {
 }
 """Exit statuses of nvidia-smi, from its manual page, and `timeout`'s."""
 _BOOT = "reboot the host, or run `stackctl apply --allow-reboot`"
+_GONE = "look at the card's seat and power, and start the host cold"
 _FABRIC = "nvidia-fabricmanager.service"
 
 
@@ -40,19 +44,47 @@ def answers(case: Case) -> Rung:
     if len(smi.gpus) != len(case.cards):
         what = f"{len(case.cards)} GPUs are declared for containers, and the driver has {len(smi.gpus)}"
         findings.append(case.finding(name, what, _instead(case)))
-    return judged(name, ", ".join(f"{gpu.name} {gpu.uuid}" for gpu in smi.gpus), findings)
+    told = ", ".join(f"{gpu.name} {gpu.uuid}" for gpu in smi.gpus)
+    return judged(name, told, findings or list(_unwritten(case)))
 
 
 def _instead(case: Case) -> str:
     declared = {card.uuid for card in case.spec.cards}
-    new = [gpu for gpu in case.seen.smi.gpus if gpu.uuid not in declared]
-    ids = {device.address: device.id for device in case.seen.devices}
-    lines = [f"{{uuid: {gpu.uuid}, pci: '{gpu.pci}', id: '{ids.get(gpu.pci, '10de:????')}'}}" for gpu in new]
-    return (
-        f"write {' and '.join(f'`{line}`' for line in lines)} under `gpus`"
-        if lines
-        else "look at the card's seat"
-    )
+    lines = [_line(case, gpu) for gpu in case.seen.smi.gpus if gpu.uuid not in declared]
+    return f"write {' and '.join(f'`{line}`' for line in lines)} under `gpus`" if lines else _GONE
+
+
+def _unwritten(case: Case) -> Iterator[Finding]:
+    """Cards of which the inventory does not say all by which they are known again."""
+    for card, gpus in _recognised(case):
+        missing = [key for key in ("uuid", "pci", "id") if getattr(card, key) is None]
+        if missing:
+            what = f"GPU `{card.name}` has no {' and no '.join(f'`{key}`' for key in missing)} written"
+            lines = " or ".join(f"`{card.name}: {_line(case, gpu)}`" for gpu in gpus)
+            yield case.warning(
+                "GPUs and UUIDs", what, f"write {lines} under `gpus`, and keep what else it has"
+            )
+
+
+def _recognised(case: Case) -> Iterator[tuple[Card, tuple[SmiGpu, ...]]]:
+    """Each card with the one it is, by UUID or slot, or those that are left for it to be."""
+    cards, gpus = list(case.cards), list(case.seen.smi.gpus)
+    for key in ("uuid", "pci"):
+        there = {getattr(gpu, key): gpu for gpu in gpus}
+        for card in tuple(cards):
+            gpu = there.get(getattr(card, key))
+            if gpu is not None:
+                cards.remove(card)
+                gpus.remove(gpu)
+                yield card, (gpu,)
+    yield from ((card, tuple(gpus)) for card in cards)
+
+
+def _line(case: Case, gpu: SmiGpu) -> str:
+    """As the inventory has a card."""
+    device = next((device.id for device in case.seen.devices if device.address == gpu.pci), None)
+    known = {"uuid": gpu.uuid, "pci": f"'{gpu.pci}'", **({"id": f"'{device}'"} if device else {})}
+    return f"{{{', '.join(f'{key}: {value}' for key, value in known.items())}}}"
 
 
 def settings(case: Case) -> Rung:
@@ -85,10 +117,7 @@ def fabric(case: Case) -> Rung:
     name, seen = "fabric", case.seen
     if not seen.switches:
         return skipped(name, "there are no NVSwitches")
-    findings: list[Finding] = []
-    if seen.units.get(_FABRIC) != "active":
-        what = f"{_FABRIC} is {seen.units.get(_FABRIC, 'not there')}"
-        findings.append(case.finding(name, what, f"run `stackctl apply`, and read `journalctl -u {_FABRIC}`"))
+    findings = [] if case.spec.fabric == "no" else list(_manager(case, name))
     for gpu in seen.smi.gpus:
         if (gpu.fabric_state, gpu.fabric_status) != ("Completed", "Success"):
             what = f"the fabric of {gpu.uuid} is {gpu.fabric_state or 'unknown'}: CUDA fails with error 802 there"
@@ -97,11 +126,29 @@ def fabric(case: Case) -> Rung:
     return judged(name, "Completed", findings)
 
 
+def _manager(case: Case, name: str) -> Iterator[Finding]:
+    seen, packages = case.seen, case.spec.names.fabric if case.spec.names is not None else ()
+    if seen.units.get(_FABRIC) != "active":
+        what = f"{_FABRIC} is {seen.units.get(_FABRIC, 'not there')}"
+        yield case.finding(name, what, f"run `stackctl apply`, and read `journalctl -u {_FABRIC}`")
+    for package in packages:
+        version = upstream(seen.packages.get(package, ""))
+        if version and seen.loaded is not None and version != seen.loaded:
+            what = f"{package} is {version}, and driver {seen.loaded} runs: they have to be the same"
+            yield case.finding(
+                name, what, "run `stackctl apply`, which brings the manager to the driver's version"
+            )
+
+
 def specifications(case: Case) -> Rung:
     """The container device specifications list each card, and every file they name is there."""
     name, cdi = "CDI", case.seen.cdi
     if case.seen.loaded is None:
         return skipped(name, "no driver is loaded")
+    if not case.cards:
+        return skipped(name, "no GPU is for containers")
+    if not cdi.specs and cdi.docker is None:
+        return skipped(name, "there is no container engine, or it does not answer")
     return judged(name, ", ".join(cdi.specs), list(_specifications(case, name)))
 
 
@@ -110,9 +157,9 @@ def _specifications(case: Case, name: str) -> Iterator[Finding]:
     if not cdi.specs:
         yield case.finding(name, "there is no specification of the GPUs", again)
         return
-    for card in case.cards:
-        if card.uuid is not None and not card.mig and f"nvidia.com/gpu={card.uuid}" not in cdi.devices:
-            yield case.finding(name, f"GPU `{card.name}`, {card.uuid}, is in no specification", again)
+    for card, uuid in case.given:
+        if f"nvidia.com/gpu={uuid}" not in cdi.devices:
+            yield case.finding(name, f"GPU `{card.name}`, {uuid}, is in no specification", again)
     for path, version in cdi.specs.items():
         if version is not None and version != case.seen.loaded:
             hint = f"remove {path}: it goes before the right one" if path.startswith("/etc/cdi/") else again

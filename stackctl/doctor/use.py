@@ -37,9 +37,8 @@ def container(case: Case) -> Rung:
     findings: list[Finding] = []
     for uuid, trial in sorted(case.trials.items()):
         if trial.failed is not None:
-            hint = (
-                f"try `docker run --rm --device nvidia.com/gpu={uuid} {case.image} nvidia-smi -L` on the host"
-            )
+            program = f"--entrypoint nvidia-smi {case.image} -L"
+            hint = f"try `docker run --rm --device nvidia.com/gpu={uuid} {program}` on the host"
             findings.append(case.finding(name, f"no container starts with {uuid}: {trial.failed}", hint))
         elif trial.sees != (uuid,):
             sees = ", ".join(trial.sees) or "nothing"
@@ -49,10 +48,12 @@ def container(case: Case) -> Rung:
 
 
 def _untried(case: Case) -> str:
+    if not case.cards:
+        return "no GPU is for containers"
     if case.seen.smi.status != 0:
         return "nvidia-smi does not answer"
-    if not any(card.uuid for card in case.cards):
-        return "no GPU for containers has its `uuid` declared"
+    if not case.given:
+        return "no GPU for containers has its `uuid` declared, or the instances that are"
     return "the host has no image of a model to start a container from"
 
 

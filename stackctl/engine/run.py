@@ -149,7 +149,7 @@ class Run(Hosts):
 
     def examine(self, gpu_only: bool) -> tuple[dict[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
-        work = {host: _examination(self.declared[host].job, gpu_only=gpu_only) for host in self.sessions}
+        work = {host: _examination(self.declared[host], gpu_only=gpu_only) for host in self.sessions}
         told: dict[str, tuple[Rung, ...]] = {}
         for host, result in drive(work, self.sessions, self._renewed).items():
             if isinstance(result, Exception):
@@ -196,13 +196,14 @@ class Run(Hosts):
             self.broken[job.host] = findings_of(job.host, error)
 
 
-def _examination(job: Job, *, gpu_only: bool) -> Work[tuple[Rung, ...]]:
-    case = yield from examined(job)
+def _examination(declared: Declared, *, gpu_only: bool) -> Work[tuple[Rung, ...]]:
+    case = yield from examined(declared.job)
     gpus = () if case is None else ladder(case)
     if gpu_only:
         return gpus
-    look = yield from looked_over()
-    return (*general.rungs(job, look), *gpus)
+    look, receipt = yield from looked_over(declared.job)
+    records = general.Records(receipt, fingerprints(declared))
+    return (*general.rungs(declared.job, look, records), *gpus)
 
 
 def _history() -> Work[tuple[Visit, ...]]:

@@ -23,8 +23,10 @@ def smi(sections: Sections) -> Smi:
 
 
 def uuids(listing: str) -> tuple[str, ...]:
-    """The GPUs of `nvidia-smi -L`, in its order."""
-    return tuple(re.findall(r"^GPU [0-9]+: .*\(UUID: (GPU-[^)]+)\)", listing, re.MULTILINE))
+    """The instances of GPUs that `nvidia-smi -L` shows, or the GPUs where it shows none, in its order."""
+    found = re.findall(r"^(GPU [0-9]+:|\s+MIG ).*\(UUID: ([^)]+)\)", listing, re.MULTILINE)
+    instances = tuple(uuid for what, uuid in found if "MIG" in what)
+    return instances or tuple(uuid for _, uuid in found)
 
 
 def address(text: str) -> str:

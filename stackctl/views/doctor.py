@@ -8,7 +8,7 @@ from stackctl.doctor.rung import Rung
 from stackctl.views.findings import findings_text
 from stackctl.views.terminal import plain
 
-_WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+_WORDS = {"passed": "ok", "warning": "warn", "failed": "FAILED", "skipped": "-"}
 
 
 def doctor_text(host: str, rungs: Sequence[Rung]) -> str:
@@ -30,14 +30,15 @@ def doctor_json(host: str, rungs: Sequence[Rung]) -> str:
 
 
 def _told(rung: Rung) -> str:
-    return (
-        rung.told if len(rung.findings) < 2 else f"{rung.findings[0].what}, and {len(rung.findings) - 1} more"
-    )
+    wrong = [finding.what for finding in rung.findings if finding.severity == "error"]
+    return rung.told if len(wrong) < 2 else f"{wrong[0]}, and {len(wrong) - 1} more"
 
 
 def _sum(host: str, rungs: Sequence[Rung]) -> str:
     counts = {state: sum(rung.state == state for rung in rungs) for state in _WORDS}
     if counts["failed"]:
         return f"{host}: {counts['failed']} of {len(rungs)} rungs failed."
+    warned = f", {counts['warning']} with a warning" if counts["warning"] else ""
     skipped = f", {counts['skipped']} not looked at" if counts["skipped"] else ""
-    return f"{host} is sound: {counts['passed']} of {len(rungs)} rungs passed{skipped}."
+    held = counts["passed"] + counts["warning"]
+    return f"{host} is sound: {held} of {len(rungs)} rungs passed{warned}{skipped}."

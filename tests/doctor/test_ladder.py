@@ -73,6 +73,14 @@ def _nouveau(host: FakeHost) -> None:
     host.write("sys/module/nouveau/refcnt", "1\n")
 
 
+def _early_nouveau(host: FakeHost) -> None:
+    host.kernel(KERNEL, running=True, nouveau=True)
+
+
+def _kept_for_a_machine(host: FakeHost) -> None:
+    host.device(PCI, driver="vfio-pci")
+
+
 def _next_kernel(host: FakeHost) -> None:
     host.kernel(NEXT_KERNEL, headers=False)
 
@@ -124,6 +132,18 @@ def _switches(host: FakeHost) -> None:
     host.units({"nvidia-fabricmanager.service": "failed"})
 
 
+def _other_manager(host: FakeHost) -> None:
+    host.write("proc/driver/nvidia-nvswitch/devices/0000:05:00.0")
+    host.units({"nvidia-fabricmanager.service": "active"})
+    host.packages({"nvidia-fabricmanager": "590.48.01-1"})
+
+
+def _split_anew(host: FakeHost) -> None:
+    host.cards.clear()
+    host.smi()
+    host.smi_gpu(UUID, PCI, mig=(("3g.40gb", "MIG-1"),), mig_mode_current="Enabled")
+
+
 def _stale_copy(host: FakeHost) -> None:
     text = SPECIFICATION.replace("550.163.01", "535.309.01")
     host.cdi("etc/cdi/nvidia.yaml", text)
@@ -158,6 +178,18 @@ def _xid(number: int) -> Callable[[FakeHost], None]:
             "write `id: '10de:2330'`",
         ),
         (_nouveau, "bound drivers", f"{PCI} is driven by nouveau, not by nvidia", "--allow-reboot"),
+        (
+            _early_nouveau,
+            "bound drivers",
+            f"the initramfs of {KERNEL} loads nouveau before NVIDIA's driver has a chance",
+            "which keeps it out",
+        ),
+        (
+            _kept_for_a_machine,
+            "bound drivers",
+            f"{PCI} is driven by vfio-pci, not by nvidia",
+            "write `use: passthrough` if it is for a virtual machine",
+        ),
         (
             _next_kernel,
             "kernel modules",
@@ -340,3 +372,56 @@ def test_what_rests_on_a_broken_rung_is_skipped(tmp_path: Path) -> None:
         "containers",
         "CUDA",
     ]
+
+
+def test_the_switches_manager_has_the_drivers_version(tmp_path: Path) -> None:
+    host = sound(tmp_path)
+    _other_manager(host)
+    assert SPEC.names is not None
+    spec = replace(SPEC, names=replace(SPEC.names, fabric=("nvidia-fabricmanager",)))
+
+    found = climbed(host, spec)["fabric"]
+
+    assert found.findings[0].what == (
+        "nvidia-fabricmanager is 590.48.01, and driver 550.163.01 runs: they have to be the same"
+    )
+
+
+def test_an_instance_that_is_newer_than_the_specification_is_told(tmp_path: Path) -> None:
+    host = sound(tmp_path)
+    _split_anew(host)
+
+    found = climbed(host, with_card(mig=("3g.40gb",)))["CDI"]
+
+    assert found.told == "GPU `a`, MIG-1, is in no specification"
+
+
+@pytest.mark.parametrize("missing", [("uuid",), ("uuid", "pci"), ("pci", "id")])
+def test_what_the_inventory_does_not_say_of_a_card_is_told_to_be_copied(
+    tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    found = climbed(sound(tmp_path), with_card(**dict.fromkeys(missing)))["GPUs and UUIDs"]
+
+    line = f"a: {{uuid: {UUID}, pci: '{PCI}', id: '10de:2684'}}"
+    assert (found.state, found.told) == ("warning", f"NVIDIA Test 1 {UUID}")
+    assert [finding.hint for finding in found.findings] == [
+        f"write `{line}` under `gpus`, and keep what else it has"
+    ]
+
+
+def test_cards_that_cannot_be_told_apart_are_left_to_a_person(tmp_path: Path) -> None:
+    host = sound(tmp_path)
+    _second_card(host)
+    [card] = SPEC.cards
+    unknown = replace(card, uuid=None, pci=None)
+
+    found = climbed(host, replace(SPEC, cards=(unknown, replace(unknown, name="b"))), {})["GPUs and UUIDs"]
+
+    assert [f"{UUID}, " in (finding.hint or "") for finding in found.findings] == [True, True]
+    assert [f"{OTHER}, " in (finding.hint or "") for finding in found.findings] == [True, True]
+
+
+def test_cards_for_virtual_machines_alone_leave_containers_out(tmp_path: Path) -> None:
+    found = climbed(sound(tmp_path), with_card(use="passthrough"), {})
+
+    assert {found[name].told for name in ("CDI", "containers", "CUDA")} == {"no GPU is for containers"}

@@ -33,6 +33,22 @@ gpu1: 1 of 3 rungs failed."""
     )
 
 
+def test_what_is_left_to_do_is_told_and_the_host_is_sound() -> None:
+    line = "write `a: {uuid: GPU-1}` under `gpus`, and keep what else it has"
+    unwritten = Finding("gpu1 · GPUs", "GPU `a` has no `uuid` written", line, severity="warning")
+
+    assert (
+        doctor_text("gpu1", (Rung("GPUs", "warning", "NVIDIA RTX A6000 GPU-1", (unwritten,)),))
+        == """\
+warn    GPUs  NVIDIA RTX A6000 GPU-1
+
+gpu1 · GPUs  warning: GPU `a` has no `uuid` written
+  hint: write `a: {uuid: GPU-1}` under `gpus`, and keep what else it has
+
+gpu1 is sound: 1 of 1 rungs passed, 1 with a warning."""
+    )
+
+
 def test_a_sound_host_says_so_in_its_last_line() -> None:
     assert doctor_text("gpu1", RUNGS[:2]).endswith("\n\ngpu1 is sound: 1 of 2 rungs passed, 1 not looked at.")
 
