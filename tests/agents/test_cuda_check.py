@@ -1,6 +1,8 @@
 """The program that adds numbers on a GPU, against a library that only counts its calls."""
 
 import ctypes
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -76,3 +78,52 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     imports = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
 
     assert imports == {"ctypes", "sys", "typing"}
+
+
+COMPILER = shutil.which("cc")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a compiled stand-in for the library."""
+    folder = tmp_path_factory.mktemp("cuda")
+    source = Path(__file__).with_name("libcuda.c")
+    assert COMPILER is not None
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", folder / "libcuda.so.1", source], check=True)
+    return folder
+
+
+def piped(**environment: str) -> "subprocess.CompletedProcess[str]":
+    """The program as a container runs it, from standard input."""
+    return subprocess.run(
+        ["python3", "-"],
+        input=Path(cuda_check.__file__).read_text(),
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+@pytest.mark.parametrize(
+    ("environment", "status", "said"),
+    [
+        ({}, 0, "passed NVIDIA Test 1\n"),
+        ({"ADDS_WRONGLY": "1"}, 1, "the GPU added wrongly\n"),
+        ({"OUT_OF_MEMORY": "1"}, 1, "cuMemAlloc_v2 failed with CUDA error 2\n"),
+    ],
+)
+def test_against_a_compiled_library_arguments_have_the_right_widths(
+    library: Path, environment: dict[str, str], status: int, said: str
+) -> None:
+    done = piped(LD_LIBRARY_PATH=str(library), **environment)
+
+    assert (done.returncode, done.stdout, done.stderr) == (status, said, "")
+
+
+def test_without_the_library_it_says_so() -> None:
+    done = piped(LD_LIBRARY_PATH="/nonexistent")
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("libcuda.so.1: cannot open shared object file")
