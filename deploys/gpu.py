@@ -6,7 +6,7 @@ from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.gpu import GpuSpec, parted
 from stackctl.core.artifact import Artifact
-from stackctl.ops import apt, driver, fabric, files, hold, leftovers, repository, tuning
+from stackctl.ops import apt, driver, fabric, files, hold, leftovers, modules, repository, tuning
 
 
 @deploy("gpu")
@@ -32,13 +32,13 @@ def gpu(spec: GpuSpec, artifacts: Sequence[Artifact]) -> None:
         )
     nouveau = files.write(name="keep nouveau away", artifacts=own.nouveau)
     driver.headers(name="install the kernels' headers", spec=spec)
-    driver.installed(name="install the driver", spec=spec)
+    packages = driver.installed(name="install the driver", spec=spec)
     hold.held(name="hold the driver at its version", names=spec.holdable, hold=spec.hold)
-    driver.initramfs(name="keep nouveau out of the initramfs", after=[nouveau])
-    driver.built(name="build the modules", spec=spec)
-    driver.loaded(name="load the driver", spec=spec)
+    modules.initramfs(name="keep nouveau out of the initramfs", after=[nouveau])
+    built = modules.built(name="build the modules", spec=spec)
+    modules.loaded(name="load the driver", spec=spec, after=[packages, built])
     daemon = files.write(name="let the driver stay loaded", artifacts=own.persistenced)
-    driver.persistent(name="keep the driver loaded", spec=spec, after=[daemon])
+    modules.persistent(name="keep the driver loaded", spec=spec, after=[daemon])
     unit = files.write(name="write the GPUs' settings", artifacts=own.tuning)
     tuning.tuned(name="set the GPUs", spec=spec, after=[unit])
     fabric.managed(name="manage the NVSwitches", spec=spec)

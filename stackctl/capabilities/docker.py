@@ -4,16 +4,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackctl.capabilities.gpu import Source, source
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.secret import SecretRef
+from stackctl.nvidia import repositories
 from stackctl.schema.docker import Docker
 from stackctl.schema.fleet import Fleet
+from stackctl.schema.gpu import Gpu
 from stackctl.schema.host import Host
 from stackctl.schema.problem import Problem
 
 DAEMON_FILE = "/etc/docker/daemon.json"
 LOGINS_FILE = "/root/.docker/config.json"
 
+CDI_FILE = "/var/run/cdi/nvidia.yaml"
+CDI_UNIT = "stackctl-cdi.service"
+CDI_UNIT_FILE = f"/etc/systemd/system/{CDI_UNIT}"
+
+_TOOLKIT = (
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+)
 _PACKAGES = {
     "debian-13": ("docker-cli", "docker-compose", "docker.io"),
     "ubuntu-24.04": ("docker-compose-v2", "docker.io"),
@@ -35,6 +48,27 @@ class Login:
 
 
 @dataclass(frozen=True)
+class ToolkitSpec:
+    """NVIDIA's Container Toolkit, and the GPUs that have to be described."""
+
+    source: Source
+    packages: tuple[str, ...]
+    """Each at the one version."""
+    uuids: tuple[str, ...]
+    """GPUs that containers are given whole, as far as the inventory knows them."""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """As the deploy takes them."""
+        return (self.source,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Packages without their version."""
+        return tuple(package.partition("=")[0] for package in self.packages)
+
+
+@dataclass(frozen=True)
 class DockerSpec:
     """The engine of one host."""
 
@@ -42,6 +76,8 @@ class DockerSpec:
     daemon: Mapping[str, Any]
     """Keys of daemon.json that are ours; all others stay as they are."""
     logins: tuple[Login, ...]
+    toolkit: ToolkitSpec | None = None
+    """What describes the host's GPUs to the engine; None: it has none for containers, or somebody else does."""
 
 
 def resolve(fleet: Fleet, host: str) -> DockerSpec | None:
@@ -53,19 +89,21 @@ def resolve(fleet: Fleet, host: str) -> DockerSpec | None:
         Login(_HUB.get(registry, registry), login.user, login.password)
         for registry, login in sorted(wanted.docker.registries.items())
     )
-    return DockerSpec(_PACKAGES.get(wanted.os, ()), _daemon(wanted), tuple(logins))
+    return DockerSpec(_PACKAGES.get(wanted.os, ()), _daemon(wanted), tuple(logins), _toolkit(wanted))
 
 
 def templates(spec: DockerSpec) -> tuple[FileTemplate, ...]:
-    """Logins alone are a file of ours; daemon.json belongs to others as well."""
+    """Logins, and the unit that describes GPUs at boot; daemon.json belongs to others as well."""
+    unit = (FileTemplate(CDI_UNIT_FILE, "docker/cdi.service.j2", {"file": CDI_FILE}),) if spec.toolkit else ()
     if not spec.logins:
-        return ()
+        return unit
     auths = {
         login.registry: {"username": login.user, "password": login.password.placeholder}
         for login in spec.logins
     }
     secrets = tuple(sorted({login.password for login in spec.logins}))
     return (
+        *unit,
         FileTemplate(LOGINS_FILE, "docker/config.json.j2", {"auths": auths}, mode=0o600, secrets=secrets),
     )
 
@@ -89,7 +127,26 @@ def _daemon(host: Host) -> dict[str, Any]:
     }
     if host.gpus:
         daemon["features"] = {"cdi": True}  # the default only from Docker 28.3 on
+        # With NVIDIA's for a default, every image that sets NVIDIA_VISIBLE_DEVICES=all sees every GPU.
+        daemon["default-runtime"] = "runc"
     return daemon | _network(host.docker)
+
+
+def _toolkit(host: Host) -> ToolkitSpec | None:
+    wanted = host.docker.toolkit
+    cards = [card for card in host.gpus.values() if card.use == "containers"]
+    if not cards or wanted.install == "no" or host.driver.source == "none":
+        return None
+    whole = (card.uuid for card in cards if card.uuid and not _instances(host, card))
+    return ToolkitSpec(
+        source("stackctl-toolkit", repositories.toolkit(), wanted.repository),
+        tuple(f"{name}={wanted.version}-1" for name in _TOOLKIT),
+        tuple(sorted(whole)),
+    )
+
+
+def _instances(host: Host, card: Gpu) -> bool:
+    return bool(card.tuning.mig if card.tuning.mig is not None else host.driver.tuning.mig)
 
 
 def _network(docker: Docker) -> dict[str, Any]:

@@ -200,7 +200,9 @@ class _Placed:
 
     def _environment(self) -> dict[str, str]:
         written = {key: value for key, value in self.server.env.items() if not isinstance(value, NamedSecret)}
-        return dict(sorted({**self.launch.environment, **written}.items()))
+        # CUDA counts the fastest GPU first, and everybody else by the slot.
+        order = {} if CPU in self.placement.devices else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        return dict(sorted({**order, **self.launch.environment, **written}.items()))
 
     def _mounts(self) -> tuple[Bind | Volume, ...]:
         mounts: list[Bind | Volume] = []

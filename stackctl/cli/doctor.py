@@ -27,9 +27,9 @@ def doctor(
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
-    """Look whether a host does what is declared, and tell what to do where it does not.
+    """Look whether a host and its GPUs do what is declared.
 
-    It reads: containers that it starts on GPUs are gone when they end. Exits 1 when a rung failed.
+    It tells what to do where they do not. It reads: containers that it starts on GPUs are gone when they end. Exits 1 when a rung failed.
     """
     where = environment or _environment_of(projects.of(project).root, host)
     with reached(project, where, host, "HOST", accept=accept, quiet=as_json) as (run, progress):

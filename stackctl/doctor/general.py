@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stackctl.capabilities.system import SystemSpec
 from stackctl.core.finding import Finding
 from stackctl.core.job import Job
 from stackctl.doctor.rung import Rung
 
 _FULL = 90
 """Percent of a disk from which on it is told."""
-_OURS = ("docker.service", "haproxy.service", "systemd-timesyncd.service", "stackctl-gpu-tuning.service")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def rungs(job: Job, look: Look) -> tuple[Rung, ...]:
     """Each with its findings."""
     has = {part.capability for part in job.parts}
     found = [
-        _rung(job, "clock", "synchronised", _clock(look)),
+        *([_rung(job, "clock", "synchronised", _clock(look))] if _keeps_clock(job) else []),
         _rung(
             job,
             "disks",
@@ -99,6 +99,11 @@ def _rung(job: Job, name: str, told: str, wrong: Wrong) -> Rung:
     if findings:
         return Rung(name, "failed", "; ".join(what for what, _ in wrong), findings)
     return Rung(name, "passed", told)
+
+
+def _keeps_clock(job: Job) -> bool:
+    """Whether the clock is stackctl's to keep."""
+    return any(isinstance(part.spec, SystemSpec) and part.spec.timesyncd for part in job.parts)
 
 
 def _clock(look: Look) -> Wrong:

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any
 
 from pyinfra.api import operation
 from pyinfra.context import host
@@ -13,23 +12,12 @@ from stackctl.nvidia.observation import Observation
 from stackctl.nvidia.version import upstream
 from stackctl.ops.apt import INSTALL_SECONDS, LOCK_SECONDS, Packages, PackageState, install_script
 from stackctl.ops.gpus import Gpus
-from stackctl.ops.step import TOLD, Reboot, Step, changes
+from stackctl.ops.step import TOLD, Step
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
 
 BUILD_SECONDS = 7200
 """How long building the modules for one kernel may take; about 3 minutes on a server, an hour where all is emulated."""
-
-_DAEMONS = ("nvidia-persistenced", "nvidia-fabricmanager", "nvidia-dcgm", "dcgm-exporter")
-_OWN = {
-    "nvidia-persiste",
-    "nvidia-persistenced",
-    "nv-fabricmanage",
-    "nv-fabricmanager",
-    "nv-hostengine",
-    "dcgm-exporter",
-}
-"""Commands of those daemons, as the kernel shortens them."""
 
 
 @operation()
@@ -151,138 +139,3 @@ def _installed(names: Sequence[str]) -> dict[str, str]:
 
 def _held(name: str) -> bool:
     return bool(host.get_fact(Packages, names=[name]).get(name, PackageState()).held)
-
-
-@operation()
-def initramfs(after: Sequence[Any] = ()) -> Generator[Step, None, None]:
-    """Have nouveau kept out from the first moment of a boot on, whichever kernel it is."""
-    seen = host.get_fact(Gpus)
-    touched = any([changes(operation) for operation in after])
-    old = [kernel.release for kernel in seen.kernels if touched or kernel.nouveau_in_initramfs]
-    for release in old:
-        yield Step(
-            f"update-initramfs -u -k {shlex.quote(release)}",
-            reason=f"keep nouveau out of the initramfs of {release}",
-            seconds=600,
-        )
-
-
-@operation()
-def built(spec: GpuSpec) -> Generator[Step, None, None]:
-    """Have the modules built for every kernel that can boot, not for the running one alone."""
-    if spec.names is None or not any("dkms" in name for name in spec.names.driver):
-        return
-    seen = host.get_fact(Gpus)
-    if not seen.builds:
-        return  # the package brings them, and builds them as it comes
-    done = {build.kernel for build in seen.builds if build.state == "installed"}
-    for kernel in seen.kernels:
-        saw(f"driver module for {kernel.release}", state="installed" if kernel.release in done else "missing")
-        if kernel.headers and kernel.release not in done:
-            yield Step(
-                f"dkms autoinstall -k {shlex.quote(kernel.release)} >&2",
-                reason=f"build the modules for {kernel.release}",
-                action="add",
-                seconds=BUILD_SECONDS,
-                hint="read the make.log that DKMS names; a kernel newer than the driver needs a newer driver",
-            )
-
-
-@operation()
-def loaded(spec: GpuSpec) -> Generator[Step | Reboot, None, None]:
-    """Have the kernel run the driver that is installed; where the old one cannot be replaced, ask for a reboot."""
-    if spec.source in ("none", "existing"):
-        return
-    seen = host.get_fact(Gpus)
-    saw("driver", **{"loaded": seen.loaded} if seen.loaded else {})
-    cards = [device for device in seen.gpus if device.driver != "vfio-pci"]
-    disk = seen.running.module if seen.running else None
-    if not cards or disk is None or (seen.loaded == disk and seen.library in (None, disk)):
-        return
-    if seen.nouveau and any(card.driver == "nouveau" for card in cards):
-        yield Reboot("nouveau drives the GPUs, and lets go of them at a boot only", "driver")
-    elif seen.loaded is None:
-        yield Step(_LOAD, reason=f"load the driver {disk}", action="run", hint=_KERNEL)
-    elif strangers := _strangers(seen):
-        yield Reboot(
-            f"driver {seen.loaded} cannot be replaced by {disk} while {some(strangers)} uses it", "driver"
-        )
-    else:
-        stops = _stops(seen)
-        told = f", and {some(stops)} {'stops' if len(stops) == 1 else 'stop'} for it" if stops else ""
-        yield Step(
-            _swap(stops),
-            reason=f"replace the driver {seen.loaded} by {disk}{told}",
-            seconds=600,
-            hint=_KERNEL,
-        )
-
-
-_KERNEL = "read `journalctl -k -b -g NVRM` on the host"
-_LOAD = "modprobe nvidia && modprobe nvidia-uvm\n"
-
-
-def _strangers(seen: Observation) -> list[str]:
-    """Who uses a GPU and is neither a container nor a daemon of the driver's: a virtual machine, a desktop."""
-    return [
-        f"{command} (process {pid})"
-        for pid, command in sorted(seen.holders.items())
-        if " in container " not in command and command not in _OWN
-    ]
-
-
-def _stops(seen: Observation) -> list[str]:
-    return sorted(
-        {
-            f"container {held.partition(' in container ')[2]}"
-            for held in seen.holders.values()
-            if " in container " in held
-        }
-    )
-
-
-def _swap(containers: Sequence[str]) -> str:
-    """Stop what uses the GPUs, swap the modules, start the daemons again; the containers come with the models.
-
-    Unloading a module that is in use may hang for ever, so that it is left to a child with a time limit.
-    """
-    ids = " ".join(name.partition(" ")[2] for name in containers)
-    stop = f"docker stop -t 60 {ids} >/dev/null\n" if ids else ""
-    return _SWAP.replace("@STOP@", stop).replace("@DAEMONS@", " ".join(_DAEMONS))
-
-
-_SWAP = f"""{{
-running=
-for u in @DAEMONS@; do ! systemctl is-active -q "$u" || {{ running="$running $u"; systemctl stop "$u"; }}; done
-@STOP@for m in nvidia_peermem nvidia_uvm nvidia_drm nvidia_modeset nvidia; do
-  [ -e /sys/module/$m ] || continue
-  timeout -k 5 60 modprobe -r "$m" 2>&1 && [ ! -e /sys/module/$m ] || {{
-    echo "the module $m cannot be unloaded: something still uses a GPU; end it, or reboot the host and apply again" >&2
-    for u in $running; do systemctl start "$u"; done
-    exit {TOLD}
-  }}
-done
-modprobe nvidia && modprobe nvidia-uvm || exit
-for u in $running; do systemctl start "$u"; done
-}}
-"""
-
-
-@operation()
-def persistent(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step, None, None]:
-    """Have the driver stay loaded while nobody uses a GPU; without one the daemon cannot run."""
-    seen = host.get_fact(Gpus)
-    if not spec.persistence or seen.loaded is None or not seen.gpus:
-        return
-    state = seen.units.get("nvidia-persistenced.service")
-    saw("unit nvidia-persistenced", **({"state": state} if state else {}))
-    off = [gpu.uuid for gpu in seen.smi.gpus if gpu.persistence is False]
-    touched = any([changes(operation) for operation in after])
-    if state != "active" or off or touched:
-        reason = "keep the driver loaded" if not off else f"turn persistence on for {some(off)}"
-        yield Step(
-            "systemctl daemon-reload && systemctl enable nvidia-persistenced 2>/dev/null;"
-            " systemctl restart nvidia-persistenced",
-            reason=reason,
-            hint="read `journalctl -u nvidia-persistenced` on the host",
-        )

@@ -12,6 +12,8 @@ from stackctl.ops.gpus import Gpus
 from stackctl.ops.step import TOLD, Step
 from stackctl.ops.trace import saw
 
+_SWITCH = "0680"
+"""PCI class of an NVSwitch, which is there before the driver is."""
 UNIT = "nvidia-fabricmanager.service"
 
 
@@ -22,18 +24,21 @@ def managed(spec: GpuSpec) -> Generator[Step, None, None]:
     Where there are no switches the manager has nothing to do, and fails; it is then not installed.
     """
     seen = host.get_fact(Gpus)
-    wanted = spec.fabric == "yes" or (spec.fabric == "auto" and seen.switches)
+    there = seen.switches or any(device.kind == _SWITCH for device in seen.devices)
+    wanted = spec.fabric == "yes" or (spec.fabric == "auto" and there)
     if spec.names is None or not spec.names.fabric or not wanted:
         return
     driver = next((version for name, version in seen.packages.items() if name == spec.names.driver[0]), None)
-    if driver is None:
-        return
-    version = upstream(driver)
+    version = None if driver is None else upstream(driver)
     package = spec.names.fabric[0]
     found = host.get_fact(Packages, names=[package]).get(package)
     present = found.version if found is not None else None
     saw(f"package {package}", **({"version": present} if present else {}))
     more = ["nvlsm", "infiniband-diags"] if seen.nvlink5 else []
+    if version is None:
+        reason = f"install {package} at the driver's version, and wait for the fabric"
+        yield Step(":", reason=reason, action="add", known=False)
+        return
     if present is None or upstream(present) != version:
         yield Step(
             install_script(

@@ -172,7 +172,7 @@ def _json(value: Any) -> str:
 
 def _parsed(path: str, text: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text or "{}")
+        parsed = json.loads(text.strip() or "{}")
     except ValueError as error:
         raise _unreadable(path, f"is not JSON: {error}") from error
     if not isinstance(parsed, dict):

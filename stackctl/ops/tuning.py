@@ -20,7 +20,11 @@ def tuned(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step | Reboot, 
     """Have the cards as declared, by the unit that sets them at every boot too."""
     seen = host.get_fact(Gpus)
     cards = [card for card in spec.cards if card.uuid is not None and _is_set(card)]
-    if not cards or seen.smi.status != 0:
+    if not cards or not seen.gpus:
+        return
+    if seen.smi.status != 0:
+        if spec.names is not None and seen.loaded is None:
+            yield Step(_script(cards), reason="set the GPUs once the driver runs", seconds=240, known=False)
         return
     there = {gpu.uuid: gpu for gpu in seen.smi.gpus}
     wrong: list[str] = []
@@ -97,6 +101,7 @@ _SCRIPT = """systemctl daemon-reload && systemctl enable -q -- @UNIT@ && systemc
   journalctl --no-pager -q -o cat -n 10 -u @UNIT@ >&2
   exit 1
 }
+! systemctl is-enabled -q stackctl-cdi 2>/dev/null || systemctl restart stackctl-cdi || exit
 bad=
 ask() {
   v=$(timeout -k 5 30 nvidia-smi -i "$1" --query-gpu="$2" --format=csv,noheader,nounits 2>&1)

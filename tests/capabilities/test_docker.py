@@ -29,7 +29,7 @@ def test_packages_are_those_of_the_system(tmp_path: Path) -> None:
 
 
 def test_daemon_json_gets_only_keys_of_ours(tmp_path: Path) -> None:
-    settings = f"gpus: {{x: {{uuid: {GPU}}}}}, docker: {{insecure_registries: [b:1, a:1], address_pool: 172.30.0.0/16}}"
+    settings = f"gpus: {{x: {{uuid: {GPU}, id: '10de:2684'}}}}, docker: {{insecure_registries: [b:1, a:1], address_pool: 172.30.0.0/16}}"
 
     spec = docker.resolve(fleet(tmp_path, host(settings)), "a")
 
@@ -38,6 +38,7 @@ def test_daemon_json_gets_only_keys_of_ours(tmp_path: Path) -> None:
         "live-restore": True,
         "log-driver": "local",
         "features": {"cdi": True},
+        "default-runtime": "runc",
         "insecure-registries": ["a:1", "b:1"],
         "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}],
     }
@@ -58,3 +59,43 @@ def test_logins_hold_places_of_secrets_and_are_for_root_alone(tmp_path: Path) ->
     expect_files("docker/a", files_of(made, "docker"))
     [file] = [file for part in made.parts if part.capability == "docker" for file in part.files]
     assert (file.mode, [ref.target for ref in file.secrets]) == (0o600, ["HUB", "/k"])
+
+
+CARD = f"{{uuid: {GPU}, id: '10de:2684'}}"
+
+
+def test_hosts_with_gpus_for_containers_get_the_toolkit_at_one_version(tmp_path: Path) -> None:
+    spec = docker.resolve(fleet(tmp_path, host(f"gpus: {{x: {CARD}}}")), "a")
+
+    assert spec is not None
+    assert spec.toolkit is not None
+    assert spec.toolkit.packages == (
+        "libnvidia-container-tools=1.20.0-1",
+        "libnvidia-container1=1.20.0-1",
+        "nvidia-container-toolkit=1.20.0-1",
+        "nvidia-container-toolkit-base=1.20.0-1",
+    )
+    assert spec.toolkit.source.fingerprint == "C95B321B61E88C1809C4F759DDCAE044F796ECB0"
+    assert spec.toolkit.uuids == (GPU,)
+
+
+def test_who_wants_no_toolkit_or_has_no_gpu_for_containers_gets_none(tmp_path: Path) -> None:
+    passed = "{pci: '0000:41:00.0', id: '10de:2684', use: passthrough}"
+    settings = (
+        "docker: {}",
+        f"gpus: {{x: {CARD}}}, docker: {{toolkit: {{install: 'no'}}}}",
+        f"gpus: {{x: {passed}}}",
+    )
+    for number, written in enumerate(settings):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        spec = docker.resolve(fleet(folder, host(written)), "a")
+        assert spec is not None
+        assert spec.toolkit is None
+
+
+def test_gpus_are_described_at_every_boot_before_the_engine_starts(tmp_path: Path) -> None:
+    found = project(tmp_path, host(f"gpus: {{x: {CARD}}}"))
+    made = job(load_fleet(found.root, "test"), found, "a")
+
+    expect_files("docker/gpu", files_of(made, "docker"))

@@ -18,7 +18,9 @@ ALICE = Actor("alice", "laptop", "0123456789ab", "run-1", "0.1.0")
 IMPORTS = """
 from pyinfra.api import deploy
 from pyinfra.operations import server
-from stackctl.ops import apt, compose, driver, fabric, files, hold, leftovers, machine, repository, systemd, tuning
+from stackctl.ops import (
+    apt, cdi, compose, driver, fabric, files, hold, leftovers, machine, modules, repository, systemd, tuning
+)
 
 @deploy("demo")
 def demo(spec, files_):

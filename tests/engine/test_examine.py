@@ -12,8 +12,10 @@ from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
 from stackctl.doctor.rung import Case, Trial
 from stackctl.engine.examine import examined
+from stackctl.engine.run import Run
 from stackctl.engine.work import Reconnect
 from stackctl.nvidia import observe
+from tests.engine.fleet import ALICE
 from tests.engine.local import LocalSession
 from tests.nvidia.fakes import FakeHost
 from tests.ops.gpuhost import SPEC, UUID, working
@@ -144,3 +146,38 @@ def test_cards_for_virtual_machines_are_not_tried(host: FakeHost) -> None:
 
     assert found is not None
     assert found.trials == {}
+
+
+DEPLOY = """
+from pyinfra.api import deploy
+from stackctl.ops import files
+
+@deploy("gpu")
+def gpu(spec, files_):
+    files.write(name="write the GPUs' settings", artifacts=files_)
+"""
+
+
+@pytest.mark.parametrize("capability", ["gpu", "system"])
+def test_an_apply_that_changed_a_driver_ends_with_the_doctor(
+    host: FakeHost, tmp_path: Path, capability: str
+) -> None:
+    """Its CDI specification is missing, which only the doctor looks at here."""
+    (tmp_path / "gpu.py").write_text(DEPLOY.replace("gpu", capability))
+    setting = Artifact(str(tmp_path / "setting"), "x\n")
+    wanted = Job("gpu1", Connection("gpu1", "192.0.2.1"), (Part(capability, SPEC, (setting,)),))
+    run = Run(
+        "test",
+        [wanted],
+        lambda _: tmp_path / "gpu.py",
+        lambda _: None,
+        lambda: ALICE,
+        new_session=lambda _: LocalSession(host.bin),
+    )
+    run.connect()
+
+    [outcome] = run.apply(run.plan()).hosts
+
+    assert [change.operation for change in outcome.done] == ["write the GPUs' settings"]
+    told = [finding.what for finding in outcome.findings]
+    assert told == (["there is no specification of the GPUs"] if capability == "gpu" else [])

@@ -55,6 +55,14 @@ def test_a_second_apply_finds_nothing_to_do(site: Site) -> None:
     assert done.stdout == "edge, gpu1, gpu2  up to date\nNothing to do on 3 hosts.\n"
 
 
+def test_the_doctor_finds_an_applied_host_sound(site: Site) -> None:
+    done = site.stackctl("doctor", "gpu1", "--environment", NAME)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("gpu1 is sound: ")
+    assert "containers of models  chat running, speak running" in done.stdout
+
+
 def test_a_chat_completion_comes_back_through_the_gateway_by_both_urls(site: Site) -> None:
     for path in ("/v1/chat/completions", "/m/chat/v1/chat/completions"):
         status, _, body = site.request("POST", path, CHAT)

@@ -107,6 +107,7 @@ class FakeHost:
     def program(self, name: str, text: str) -> None:
         """A program that is this shell script."""
         file = self.bin / name
+        file.unlink(missing_ok=True)  # it may be a link to a tool of this machine
         file.write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)
 
@@ -235,7 +236,6 @@ class FakeHost:
         """From now on nvidia-smi never answers, and ignores being asked to end; `timeout` waits no longer than 1 s."""
         (self.state / "hang").touch()
         real = shutil.which("timeout")
-        (self.bin / "timeout").unlink()
         self.program("timeout", f'shift 3\nexec {real} -k 0.2 0.3 "$@"')
 
     @property

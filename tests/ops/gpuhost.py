@@ -1,5 +1,6 @@
 """A fake GPU host that operations plan for, and the specification of one."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,18 @@ SPEC = GpuSpec(
     leftovers="refuse",
     cards=(Card("a", UUID, PCI, "10de:2684", "containers"),),
 )
+
+ALL = """
+driver.fits(name='check', spec=spec)
+driver.headers(name='headers', spec=spec)
+packages = driver.installed(name='install', spec=spec)
+hold.held(name='hold', names=spec.holdable, hold=spec.hold)
+modules.initramfs(name='initramfs')
+modules.built(name='build', spec=spec)
+modules.loaded(name='load', spec=spec, after=[packages])
+modules.persistent(name='persist', spec=spec)
+"""
+"""What the deploy does of the driver."""
 
 
 def with_card(**settings: Any) -> GpuSpec:
@@ -78,3 +91,10 @@ def reasons(plan: HostPlan) -> list[str]:
 def complaints(plan: HostPlan) -> list[str]:
     """`WHAT | HINT` of what keeps the host from being planned."""
     return [f"{item.what} | {item.hint}" for item in plan.findings]
+
+
+def run_script(host: FakeHost, script: str) -> "subprocess.CompletedProcess[str]":
+    """What a step's script does there, with none but the host's own programs."""
+    return subprocess.run(
+        ["/bin/sh", "-c", script], env=host.environment, capture_output=True, text=True, check=False
+    )

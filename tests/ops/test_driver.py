@@ -10,6 +10,7 @@ from stackctl.capabilities.gpu import GpuSpec
 from stackctl.ops.driver import fitting
 from tests.nvidia.fakes import FakeHost
 from tests.ops.gpuhost import (
+    ALL,
     KERNEL,
     NEXT_KERNEL,
     OWN,
@@ -21,17 +22,6 @@ from tests.ops.gpuhost import (
     with_card,
     working,
 )
-
-ALL = """
-driver.fits(name='check', spec=spec)
-driver.headers(name='headers', spec=spec)
-driver.installed(name='install', spec=spec)
-hold.held(name='hold', names=spec.holdable, hold=spec.hold)
-driver.initramfs(name='initramfs')
-driver.built(name='build', spec=spec)
-driver.loaded(name='load', spec=spec)
-driver.persistent(name='persist', spec=spec)
-"""
 
 
 def test_a_host_as_it_should_be_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +38,7 @@ def test_a_host_without_a_gpu_gets_the_packages_and_loads_nothing(
     assert reasons(planned(host, monkeypatch, ALL, replace(SPEC, cards=()))) == [
         f"install linux-headers-amd64, linux-headers-{KERNEL}",
         "install nvidia-open-kernel-dkms, nvidia-smi, libcuda1 and 2 more",
+        "hold libcuda1, libnvidia-ml1, nvidia-open-kernel-dkms and 2 more",
     ]
 
 
@@ -129,7 +120,7 @@ def _idle_daemon(host: FakeHost) -> None:
         (_by_daemon, ["replace the driver 535.309.01 by 550.163.01"]),
         (
             _in_container,
-            ["replace the driver 535.309.01 by 550.163.01, and container 0123456789ab stops for it"],
+            ["replace the driver 535.309.01 by 550.163.01, and container 0123456789ab stops meanwhile"],
         ),
         (
             _in_machine,

@@ -116,3 +116,23 @@ def test_of_a_file_that_others_write_to_only_our_block_is_seen(tmp_path: Path) -
     assert found[0] == {}
     assert found[1] == found[2] != found[3]
     assert found[1] == {"sha256": hashlib.sha256(block.removesuffix("\n").encode()).hexdigest()}
+
+
+@pytest.mark.parametrize("empty", ["", "\n"])
+def test_an_empty_file_counts_as_an_empty_object(tmp_path: Path, empty: str) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text(empty)
+    run = one_host(tmp_path / "d", MERGE, spec=str(path))
+
+    assert not run.apply(run.plan()).failed
+    assert json.loads(path.read_text()) == {"live-restore": True, "features": {"cdi": True}}
+
+
+def test_a_merged_file_with_comments_is_refused_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text('{"dns": [] // ours\n}')
+
+    [finding] = one_host(tmp_path / "d", MERGE, spec=str(path)).plan().findings
+
+    assert "is not JSON" in finding.what
+    assert path.read_text() == '{"dns": [] // ours\n}'

@@ -7,7 +7,7 @@ import pytest
 
 from stackctl.capabilities.gpu import GpuSpec
 from tests.nvidia.fakes import FakeHost
-from tests.ops.gpuhost import PCI, UUID, planned, reasons, with_card, working
+from tests.ops.gpuhost import PCI, UUID, planned, reasons, run_script, with_card, working
 from tests.ops.programs import program
 
 CALL = "tuning.tuned(name='set the GPUs', spec=spec)"
@@ -90,14 +90,8 @@ def test_a_card_that_ignores_what_it_is_told_is_found_out(
     spec: GpuSpec = with_card(power_limit=300)
 
     [change] = planned(host, monkeypatch, CALL, spec).changes
-    script = change.commands[0]
-    (host.path / "step.sh").write_text(script)
+    done = run_script(host, change.commands[0])
 
-    import subprocess  # noqa: PLC0415 - the step alone, on the fake host
-
-    done = subprocess.run(
-        ["/bin/sh", host.path / "step.sh"], env=host.environment, capture_output=True, text=True, check=False
-    )
     assert (done.returncode, done.stderr) == (70, "a: the power limit is not 300 W, the card says 450.00\n")
 
 
