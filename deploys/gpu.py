@@ -11,16 +11,16 @@ from stackctl.ops import apt, driver, fabric, files, hold, leftovers, modules, r
 
 @deploy("gpu")
 def gpu(spec: GpuSpec, artifacts: Sequence[Artifact]) -> None:
-    """apt knows which source and version win before it is asked for a driver."""
+    """What keeps apt from working goes first; which source and version win is settled before a driver is asked for."""
     own = parted(artifacts)
     driver.fits(name="check that the host's GPUs are those declared", spec=spec)
-    apt.packages(name="install what judges keys", names=spec.tools)
     leftovers.leftovers(
         name="check that no other driver is in the way",
         spec_source=spec.source,
         remove=spec.leftovers == "remove",
         ours=spec.ours,
     )
+    apt.packages(name="install what judges keys", names=spec.tools)
     files.write(name="keep the driver to one source and version", artifacts=own.apt)
     for source in spec.sources:
         repository.repository(

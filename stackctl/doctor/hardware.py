@@ -149,6 +149,8 @@ def _not_loaded(case: Case, disk: str | None) -> Rung:
     if not seen.gpus and disk is not None:
         why = f"the module {disk} is built, and refuses to load for want of hardware: the host has no GPU of NVIDIA's"
         return skipped("versions", why)
+    if not seen.gpus:
+        return skipped("versions", "the host has no GPU of NVIDIA's to load a driver for")
     what = "no driver is loaded"
     hint = "run `stackctl apply`, and read `journalctl -k -b -g NVRM` on the host"
     if seen.secure_boot and seen.key_enrolled is False:

@@ -13,6 +13,8 @@ from stackctl.lab.spec import LabHost, LabSpec
 
 BOOT_SECONDS = 120
 """How long a host may take to answer."""
+GREETING_SECONDS = 2
+"""How long the SSH server of a host that is up may take to greet."""
 _NSPAWN = {
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
     # a host sets its own network's sysctls, and none that are this machine's

@@ -20,6 +20,8 @@ class Kind(Protocol):
 
     BOOT_SECONDS: int
     """How long a host may take to answer."""
+    GREETING_SECONDS: int
+    """How long the SSH server of a host that is up may take to greet."""
 
     def base_of(self, suite: str, mirror: Mirror) -> Path:
         """What hosts of this suite stand on, from the cache or made now."""
@@ -94,8 +96,11 @@ def _unanswered(spec: LabSpec, host: LabHost, what: str) -> Finding:
 
 def answers(spec: LabSpec, host: LabHost) -> bool:
     """Whether an SSH server greets the operator at the host's address."""
+    patience = kind_of(spec).GREETING_SECONDS
     try:
-        with namespace.connect(spec.namespace("operator"), str(host.address), 22, timeout=2) as connection:
+        with namespace.connect(
+            spec.namespace("operator"), str(host.address), 22, timeout=patience
+        ) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -227,7 +227,8 @@ def _remove_directory_of_namespaces() -> None:
 def _address(namespace: str) -> str | None:
     if not kernel.is_complete(namespace):
         return None
-    listed = json.loads(run(["ip", "-n", namespace, "-j", "addr"]))
+    # without its details `ip` says nothing of an alias beside addresses
+    listed = json.loads(run(["ip", "-n", namespace, "-details", "-j", "addr"]))
     mine: dict[str, Any] = next((link for link in listed if link.get("ifname") == "eth0"), {})
     addresses = (str(each["local"]) for each in mine.get("addr_info", ()) if each["family"] == "inet")
     return next(addresses, mine.get("ifalias"))

@@ -12,6 +12,8 @@ from stackctl.lab.spec import LabHost, LabSpec
 
 BOOT_SECONDS = 900
 """How long a host may take to answer, without help of the processor and on a busy machine."""
+GREETING_SECONDS = 20
+"""How long the SSH server of a host that is up may take to greet, likewise."""
 MEMORY_MB = 2048
 _PROCESSORS = 2
 _COMPONENTS = "main contrib non-free non-free-firmware"

@@ -123,7 +123,8 @@ def _reasons(seen: Observation, uuids: Sequence[str], stale: Sequence[str]) -> I
             yield f"{path} is of driver {cdi.specs[path]} and {seen.loaded} runs"
     if cdi.missing and not stale:
         yield f"a specification names {cdi.missing[0]}, which is not there"
-    unknown = [uuid for uuid in uuids if f"nvidia.com/gpu={uuid}" not in cdi.devices]
+    slices = [uuid for gpu in seen.smi.gpus for uuid in gpu.mig_uuids]
+    unknown = [uuid for uuid in (*uuids, *slices) if f"nvidia.com/gpu={uuid}" not in cdi.devices]
     if unknown:
         yield f"{some(unknown)} {'is' if len(unknown) == 1 else 'are'} in no specification"
 

@@ -101,6 +101,7 @@ _SCRIPT = """systemctl daemon-reload && systemctl enable -q -- @UNIT@ && systemc
   journalctl --no-pager -q -o cat -n 10 -u @UNIT@ >&2
   exit 1
 }
+! systemctl is-enabled -q stackctl-cdi 2>/dev/null || systemctl restart stackctl-cdi || exit
 bad=
 ask() {
   v=$(timeout -k 5 30 nvidia-smi -i "$1" --query-gpu="$2" --format=csv,noheader,nounits 2>&1)

@@ -339,6 +339,13 @@ def test_a_driver_without_hardware_is_built_and_refuses_to_load(tmp_path: Path) 
     )
 
 
+def test_a_host_without_a_gpu_needs_no_driver_loaded(tmp_path: Path) -> None:
+    found = climbed(FakeHost(tmp_path), replace(SPEC, cards=()), {})
+
+    assert [name for name, rung in found.items() if rung.state == "failed"] == []
+    assert found["versions"].told == "the host has no GPU of NVIDIA's to load a driver for"
+
+
 def test_a_card_for_a_virtual_machine_has_a_vfio_driver(tmp_path: Path) -> None:
     host = sound(tmp_path)
     host.device("0000:42:00.0", driver="nvidia")

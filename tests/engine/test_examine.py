@@ -214,39 +214,42 @@ from pyinfra.api import deploy
 from stackctl.ops import files
 
 @deploy("gpu")
-def gpu(spec, artifacts):
-    files.write(name="install the driver", artifacts=artifacts)
+def gpu(spec, files_):
+    files.write(name="write the GPUs' settings", artifacts=files_)
 """
 
 
-def applied(host: FakeHost, spec: GpuSpec = SPEC) -> HostOutcome:
-    """How an apply ends whose one change is of the capability `gpu`."""
+def applied(host: FakeHost, capability: str, spec: GpuSpec = SPEC) -> HostOutcome:
+    """How an apply ends whose one change is of this capability."""
     deploy = host.path / "gpu.py"
-    deploy.write_text(DEPLOY)
-    part = Part("gpu", spec, (Artifact(str(host.path / "driver"), "installed\n"),))
-    wanted = Job("gpu1", Connection("gpu1", "192.0.2.1"), (part,))
-    sessions = [LocalSession(host.bin)]
-    run = Run("test", [wanted], lambda _: deploy, lambda _: None, lambda: ALICE, lambda _: sessions[0])
+    deploy.write_text(DEPLOY.replace("gpu", capability))
+    setting = Artifact(str(host.path / "setting"), "x\n")
+    wanted = Job("gpu1", Connection("gpu1", "192.0.2.1"), (Part(capability, spec, (setting,)),))
+    session = LocalSession(host.bin)
+    run = Run("test", [wanted], lambda _: deploy, lambda _: None, lambda: ALICE, lambda _: session)
     run.connect()
     with closing(run):
         [outcome] = run.apply(run.plan()).hosts
         return outcome
 
 
-def test_an_apply_that_changed_the_driver_ends_with_the_doctor(host: FakeHost) -> None:
+@pytest.mark.parametrize("capability", ["gpu", "system"])
+def test_an_apply_that_changed_a_driver_ends_with_the_doctor(host: FakeHost, capability: str) -> None:
+    """Its CDI specification is missing, which only the doctor looks at here."""
     host.says("docker", "[]")
 
-    outcome = applied(host)
+    outcome = applied(host, capability)
 
-    assert [change.operation for change in outcome.done] == ["install the driver"]
-    assert [finding.where for finding in outcome.findings] == ["gpu1 · CDI"]
-    assert outcome.failed
+    assert [change.operation for change in outcome.done] == ["write the GPUs' settings"]
+    told = [finding.what for finding in outcome.findings]
+    assert told == (["there is no specification of the GPUs"] if capability == "gpu" else [])
+    assert outcome.failed is (capability == "gpu")
 
 
 def test_what_is_only_left_to_do_fails_no_apply(host: FakeHost) -> None:
     host.cdi("var/run/cdi/nvidia.yaml", f"kind: nvidia.com/gpu\ndevices:\n- name: {UUID}\n")
     host.says("docker", '["/var/run/cdi"]')
 
-    outcome = applied(host, with_card(pci=None))
+    outcome = applied(host, "gpu", with_card(pci=None))
 
     assert (len(outcome.done), outcome.findings, outcome.failed) == (1, (), False)

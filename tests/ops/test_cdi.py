@@ -49,6 +49,12 @@ def _stale_copy(host: FakeHost) -> None:
     host.cdi("etc/cdi/nvidia.yaml", specification("535.309.01"))
 
 
+def _new_instance(host: FakeHost) -> None:
+    host.cards.clear()
+    (host.state / "list").write_text("")
+    host.smi_gpu(UUID, PCI, mig=(("3g.40gb", "MIG-1"),))
+
+
 def _driver_to_come(host: FakeHost) -> None:
     (host.root / "sys/module/nvidia/version").unlink()
     _none(host)
@@ -74,6 +80,7 @@ def _driver_to_come(host: FakeHost) -> None:
         ),
         (_other_card, f"describe the GPUs to the engine, {UUID} is in no specification"),
         (_stale_copy, "remove /etc/cdi/nvidia.yaml, of another driver: it goes before the right one"),
+        (_new_instance, "describe the GPUs to the engine, MIG-1 is in no specification"),
         (_driver_to_come, "describe the GPUs to the engine, nothing does yet"),
     ],
 )
