@@ -75,7 +75,7 @@ def read(text: str) -> Look:
         tuple(rest for word, rest in rows if word == "failed"),
         told.get("engine") or None,
         told.get("compose") or None,
-        dict(rest.split(" ", 1) for word, rest in rows if word == "container" and " " in rest),
+        dict(sorted(rest.split(" ", 1) for word, rest in rows if word == "container" and " " in rest)),
     )
 
 

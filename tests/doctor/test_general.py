@@ -128,14 +128,17 @@ def test_the_script_reads_what_the_programs_say(tmp_path: Path) -> None:
     program(
         tmp_path,
         "docker",
-        "case $1 in version) echo 26.1.5;; compose) echo 2.26.1;; ps) echo 'chat running Up 2 hours (healthy)';; esac",
+        "case $1 in version) echo 26.1.5;; compose) echo 2.26.1;; ps) echo 'speak running Up 1 hour'; echo 'chat running Up 2 hours (healthy)';; esac",
     )
 
     look = looked(tmp_path)
 
     assert (look.synchronised, look.failed, look.engine) == (False, ("docker.service",), "26.1.5")
     assert look.compose == "2.26.1"
-    assert look.containers == {"chat": "running Up 2 hours (healthy)"}
+    assert list(look.containers.items()) == [
+        ("chat", "running Up 2 hours (healthy)"),
+        ("speak", "running Up 1 hour"),
+    ]
     assert look.at_work is None
 
 
