@@ -109,8 +109,13 @@ def templates(spec: DockerSpec) -> tuple[FileTemplate, ...]:
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
-    """Systems that have no Compose v2."""
+    """Systems that have no Compose v2, and an address that two repositories share."""
     for name, host in fleet.hosts.items():
+        copies = (host.driver.repository, host.docker.toolkit.repository)
+        if copies[0] is not None and copies[1] is not None and copies[0].url == copies[1].url:
+            what = "apt trusts one key for each address, and the driver's repository has this one"
+            hint = "give each of the two a folder of its own on the mirror"
+            yield Problem(("hosts", name, "docker", "toolkit", "repository", "url"), what, hint)
         if "models" in host.roles and host.os not in _PACKAGES:
             what = f"{host.os} has no Compose v2, which hosts with the role `models` need"
             hint = f"install one of {', '.join(sorted(_PACKAGES))}; the role `gateway` is fine on {host.os}"
