@@ -17,7 +17,11 @@ from stackctl.schema.problem import Problem
 DAEMON_FILE = "/etc/docker/daemon.json"
 LOGINS_FILE = "/root/.docker/config.json"
 
-CDI_FILE = "/var/run/cdi/nvidia.yaml"
+TOOLKIT_FILE = "/etc/nvidia-container-runtime/config.toml"
+ENVIRONMENT_KEY = "accept-nvidia-visible-devices-envvar-when-unprivileged"
+
+CDI_FILE = "/run/cdi/nvidia.yaml"
+"""Where the toolkit's own unit puts it too; both write the same, in one go."""
 CDI_UNIT = "stackctl-cdi.service"
 CDI_UNIT_FILE = f"/etc/systemd/system/{CDI_UNIT}"
 
