@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from pyinfra.api.deploy import deploy
 
-from stackctl.capabilities.docker import CDI_UNIT_FILE, DAEMON_FILE, DockerSpec, ToolkitSpec
+from stackctl.capabilities.docker import (
+    CDI_UNIT_FILE,
+    DAEMON_FILE,
+    ENVIRONMENT_KEY,
+    TOOLKIT_FILE,
+    DockerSpec,
+    ToolkitSpec,
+)
 from stackctl.core.artifact import Artifact
 from stackctl.ops import apt, cdi, files, hold, repository, systemd
 
@@ -34,6 +41,11 @@ def _toolkit(spec: ToolkitSpec, unit: Sequence[Artifact]) -> None:
     )
     apt.packages(name="install the container toolkit", names=spec.packages)
     hold.held(name="hold the container toolkit at its version", names=spec.names)
-    cdi.isolated(name="let only specifications hand out GPUs")
+    files.toml_key(
+        name="keep images from taking GPUs by a variable",
+        path=TOOLKIT_FILE,
+        key=ENVIRONMENT_KEY,
+        value=False,
+    )
     written = files.write(name="describe the GPUs at boot", artifacts=unit)
     cdi.specified(name="describe the GPUs", uuids=spec.uuids, after=[written])

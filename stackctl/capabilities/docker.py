@@ -17,7 +17,11 @@ from stackctl.schema.problem import Problem
 DAEMON_FILE = "/etc/docker/daemon.json"
 LOGINS_FILE = "/root/.docker/config.json"
 
-CDI_FILE = "/var/run/cdi/nvidia.yaml"
+TOOLKIT_FILE = "/etc/nvidia-container-runtime/config.toml"
+ENVIRONMENT_KEY = "accept-nvidia-visible-devices-envvar-when-unprivileged"
+
+CDI_FILE = "/run/cdi/nvidia.yaml"
+"""Where the toolkit's own unit puts it too; both write the same, in one go."""
 CDI_UNIT = "stackctl-cdi.service"
 CDI_UNIT_FILE = f"/etc/systemd/system/{CDI_UNIT}"
 
@@ -109,8 +113,13 @@ def templates(spec: DockerSpec) -> tuple[FileTemplate, ...]:
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
-    """Systems that have no Compose v2."""
+    """Systems that have no Compose v2, and an address that two repositories share."""
     for name, host in fleet.hosts.items():
+        copies = (host.driver.repository, host.docker.toolkit.repository)
+        if copies[0] is not None and copies[1] is not None and copies[0].url == copies[1].url:
+            what = "apt trusts one key for each address, and the driver's repository has this one"
+            hint = "give each of the two a folder of its own on the mirror"
+            yield Problem(("hosts", name, "docker", "toolkit", "repository", "url"), what, hint)
         if "models" in host.roles and host.os not in _PACKAGES:
             what = f"{host.os} has no Compose v2, which hosts with the role `models` need"
             hint = f"install one of {', '.join(sorted(_PACKAGES))}; the role `gateway` is fine on {host.os}"

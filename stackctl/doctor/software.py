@@ -153,7 +153,7 @@ def specifications(case: Case) -> Rung:
 
 
 def _specifications(case: Case, name: str) -> Iterator[Finding]:
-    cdi, again = case.seen.cdi, "run `stackctl apply`, which makes it anew"
+    cdi, again = case.seen.cdi, "run `stackctl apply`, which makes it anew, and removes old copies"
     if not cdi.specs:
         yield case.finding(name, "there is no specification of the GPUs", again)
         return
@@ -162,11 +162,10 @@ def _specifications(case: Case, name: str) -> Iterator[Finding]:
             yield case.finding(name, f"GPU `{card.name}`, {uuid}, is in no specification", again)
     for path, version in cdi.specs.items():
         if version is not None and version != case.seen.loaded:
-            hint = f"remove {path}: it goes before the right one" if path.startswith("/etc/cdi/") else again
-            yield case.finding(name, f"{path} is of driver {version}, and {case.seen.loaded} runs", hint)
-    if cdi.missing:
-        more = f" and {len(cdi.missing) - 1} more" if len(cdi.missing) > 1 else ""
-        yield case.finding(name, f"a specification names {cdi.missing[0]}{more}, which is not there", again)
+            yield case.finding(name, f"{path} is of driver {version}, and {case.seen.loaded} runs", again)
+    for path, missing in cdi.missing.items():
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        yield case.finding(name, f"{path} names {missing[0]}{more}, which is not there", again)
     if cdi.docker is False:
         yield case.finding(
             name,

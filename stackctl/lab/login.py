@@ -22,6 +22,6 @@ def words(spec: LabSpec, host: LabHost, user: str, *options: str) -> list[str]:
 
 def entering(spec: LabSpec, host: LabHost, *, terminal: bool) -> list[str]:
     """Words before a command that run it on the host as root, with the same words there."""
-    options = ["BatchMode=yes", "ConnectTimeout=20", "LogLevel=ERROR"]
+    options = ["BatchMode=yes", "ConnectTimeout=60", "LogLevel=ERROR"]
     ssh = words(spec, host, "root", *options, f"RequestTTY={'yes' if terminal else 'no'}")
     return ["bash", "-c", _QUOTED, "ssh", str(len(ssh)), *ssh]

@@ -99,8 +99,8 @@ class Cdi:
     """Driver version by path of a specification, as far as the files it names tell."""
     devices: tuple[str, ...] = ()
     """Names, `nvidia.com/gpu=GPU-…`, sorted."""
-    missing: tuple[str, ...] = ()
-    """Files that a specification names and the host has not."""
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Files that the host has not, by path of the specification that names them."""
     docker: bool | None = None
     """Whether the engine says that CDI is on; None: there is no engine."""
 

@@ -122,13 +122,14 @@ def _enrolled(lines: list[str]) -> bool | None:
 
 def _cdi(sections: Sections) -> Cdi:
     rows = [line.partition("|")[::2] for line in sections.get("cdi", [])]
+    gone = [_pair(rest) for word, rest in rows if word == "missing"]
     docker = _first(sections, "docker")
     return Cdi(
         specs={
             path: version or None for path, version in (_pair(rest) for word, rest in rows if word == "spec")
         },
         devices=tuple(sorted({rest for word, rest in rows if word == "device"})),
-        missing=tuple(sorted({rest for word, rest in rows if word == "missing"})),
+        missing={path: tuple(name for of, name in gone if of == path) for path, _ in gone},
         docker=None if docker is None else docker.startswith("[") and docker != "[]",
     )
 

@@ -108,7 +108,7 @@ for f in "$R"/etc/cdi/*.yaml "$R"/etc/cdi/*.json "$R"/var/run/cdi/*.yaml "$R"/va
   kind=$(printf '%s\n' "$plain" | sed -n "s/^kind:[[:space:]]*//p" | tr -d "'" | head -n 1)
   printf '%s\n' "$plain" | sed -n "s/^\(- \)\{0,1\}name:[[:space:]]*//p" | tr -d "'" | sed "s|^|device\|$kind=|"
   printf '%s\n' "$plain" | sed -n 's/^\(- \)\{0,1\}hostPath:[[:space:]]*//p' | sort -u |
-    while read -r p; do [ -e "$R$p" ] || printf 'missing|%s\n' "$p"; done
+    while read -r p; do [ -e "$R$p" ] || printf 'missing|%s|%s\n' "${f#"$R"}" "$p"; done
 done
 S docker
 if command -v docker >/dev/null 2>&1; then

@@ -1,8 +1,10 @@
-"""Files on a host: wholly ours, a block of ours in another's, or keys of ours in a JSON file."""
+"""Files on a host: wholly ours, a block of ours in another's, or keys of ours in a JSON or TOML file."""
 
 import hashlib
 import json
+import re
 import shlex
+import tomllib
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, cast
 
@@ -168,6 +170,47 @@ def _at(value: Any, way: Sequence[str]) -> str | None:
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
+
+
+@operation()
+def toml_key(path: str, key: str, value: bool | int | str) -> Generator[WriteFiles, None, None]:
+    """Have this key at the top of a TOML file, before its tables; all else stays, comments and order too."""
+    found = host.get_fact(Files, wanted=[(path, "0")]).get(path)
+    before = _content(path, found)
+    present = _toml(path, before)
+    saw(f"key {key} in {path}", **({"value": _json(present[key])} if key in present else {}))
+    if key in present and _json(present[key]) == _json(value):
+        return
+    after = with_key(before, key, value)
+    try:
+        agree = tomllib.loads(after) == {**present, key: value}
+    except tomllib.TOMLDecodeError:
+        agree = False
+    if not agree:
+        raise _unreadable(path, f"spells `{key}` in a way that only a person can change")
+    yield from _rewrite(path, found, before, after)
+
+
+def with_key(text: str, key: str, value: bool | int | str) -> str:
+    """`text` with the key set where it is, else where a comment shows it, else as the last before the tables."""
+    rows = text.removesuffix("\n").split("\n") if text else []
+    tables = next((number for number, row in enumerate(rows) if row.lstrip().startswith("[")), len(rows))
+    line = f"{key} = {_json(value)}"
+    for mark in (r"\s*", r"\s*#\s*"):
+        pattern = re.compile(rf"{mark}{re.escape(key)}\s*=")
+        for number in range(tables):
+            if pattern.match(rows[number]):
+                return "\n".join([*rows[:number], line, *rows[number + 1 :]]) + "\n"
+    while tables and not rows[tables - 1].strip():
+        tables -= 1
+    return "\n".join([*rows[:tables], line, *rows[tables:]]) + "\n"
+
+
+def _toml(path: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(path, f"is not TOML: {error}") from error
 
 
 def _parsed(path: str, text: str) -> dict[str, Any]:

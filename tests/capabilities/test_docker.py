@@ -3,7 +3,7 @@ from pathlib import Path
 from stackctl.capabilities import docker, load_fleet
 from stackctl.render import job
 from tests.expected import expect_files, files_of
-from tests.inventory import HOSTS, fleet, project
+from tests.inventory import HOSTS, complaints, fleet, project
 
 GPU = "GPU-00000000-0000-4000-8000-000000000001"
 
@@ -99,3 +99,18 @@ def test_gpus_are_described_at_every_boot_before_the_engine_starts(tmp_path: Pat
     made = job(load_fleet(found.root, "test"), found, "a")
 
     expect_files("docker/gpu", files_of(made, "docker"))
+
+
+def test_two_repositories_cannot_share_an_address(tmp_path: Path) -> None:
+    mirror = "repository: {url: 'http://mirror.lan/nvidia'}"
+    driver, toolkit = (
+        f"driver: {{source: nvidia, branch: 580, {mirror}}}",
+        f"docker: {{toolkit: {{{mirror}}}}}",
+    )
+
+    assert complaints(tmp_path, host(f"gpus: {{x: {CARD}}}, {driver}, {toolkit}")) == [
+        (
+            "test.yaml:2 apt trusts one key for each address, and the driver's repository has this one"
+            " | give each of the two a folder of its own on the mirror"
+        )
+    ]

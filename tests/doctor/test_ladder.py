@@ -243,7 +243,7 @@ def _xid(number: int) -> Callable[[FakeHost], None]:
             _stale_copy,
             "CDI",
             "/etc/cdi/nvidia.yaml is of driver 535.309.01, and 550.163.01 runs",
-            "remove /etc/cdi/nvidia.yaml",
+            "removes old copies",
         ),
         (_no_specification, "CDI", "there is no specification of the GPUs", "stackctl apply"),
         (_without_card, "CDI", f"GPU `a`, {UUID}, is in no specification", "stackctl apply"),

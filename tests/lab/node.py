@@ -49,8 +49,8 @@ class Node:
         text = IMPORTS + textwrap.indent(textwrap.dedent(body), "    ")
         (self.site.folder / "deploys/system.py").write_text(text)
 
-    def apply(self, *flags: str) -> "subprocess.CompletedProcess[str]":
-        return self.site.stackctl("apply", self.lab, "--yes", *flags)
+    def apply(self, *flags: str, seconds: int = 300) -> "subprocess.CompletedProcess[str]":
+        return self.site.stackctl("apply", self.lab, "--yes", *flags, seconds=seconds)
 
     def plan(self) -> list[str]:
         """Names of the operations that an apply would run."""

@@ -3,9 +3,10 @@
 The tests build on each other, in order.
 """
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,36 @@ VERSIONS = ("580.126.09", "580.178.04", "590.48.01")
 OLD_LIST = "/etc/apt/sources.list.d/cuda-debian13-x86_64.list"
 
 
+TOOLKIT = (
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+)
+CTK = """#!/bin/sh
+# Of all that nvidia-ctk does: `config --in-place --config-file=FILE --set KEY=VALUE`.
+[ "$1 $2 $4" = "config --in-place --set" ] || exit 2
+mkdir -p /etc/nvidia-container-runtime
+echo "${5%=*} = ${5#*=}" >"${3#--config-file=}"
+"""
+UUID = "GPU-00000000-0000-4000-8000-000000000001"
+
+
 def offered(folder: Path, key: Key) -> None:
-    """A repository like NVIDIA's, with its key beside it."""
+    """Repositories like NVIDIA's, each with its key beside it."""
     # the headers' own are large, and these are taken for being newer
     wanted = [
         *(each for version in VERSIONS for each in driver(version)),
         Package("linux-headers-amd64", "99"),
     ]
-    made = [built(folder, package) for package in wanted]
-    write(folder, key, made, origin="NVIDIA", label="NVIDIA CUDA")
+    publish(folder / "cuda", key, wanted, "NVIDIA CUDA")
+    tools = [Package(name, f"{version}-1") for name in TOOLKIT for version in ("1.20.0", "1.21.0")]
+    publish(folder / "toolkit", key, tools, "NVIDIA CONTAINER TOOLKIT")
+
+
+def publish(folder: Path, key: Key, packages: Sequence[Package], label: str) -> None:
+    folder.mkdir()
+    write(folder, key, [built(folder, package) for package in packages], origin="NVIDIA", label=label)
     key.write(folder / "key.asc", armored=True)
 
 
@@ -57,6 +79,10 @@ def built(folder: Path, package: Package) -> Package:
     lines = [line for line in package.paragraph().splitlines() if line.startswith(own)]
     text = "\n".join(lines).replace("Nobody <nobody@example.org>", "cudatools <cudatools@nvidia.com>")
     (root / "DEBIAN/control").write_text(f"{text}\n")
+    if package.name == "nvidia-container-toolkit-base":
+        (root / "usr/bin").mkdir(parents=True)
+        (root / "usr/bin/nvidia-ctk").write_text(CTK)
+        (root / "usr/bin/nvidia-ctk").chmod(0o755)
     deb = folder / f"{package.name}_{package.version}_amd64.deb"
     subprocess.run(["dpkg-deb", "-Znone", "--build", str(root), str(deb)], check=True, capture_output=True)
     return package.of(deb)
@@ -72,8 +98,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Key]:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Iterator[Node]:
     served = tmp_path_factory.mktemp("served")
-    (served / "cuda").mkdir()
-    offered(served / "cuda", key)
+    offered(served, key)
     node = Node.of(tmp_path_factory.mktemp("project"), "t-driver")
     lifecycle.up(node.site.spec, lambda _: None)
     words = [
@@ -101,11 +126,17 @@ def node(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Iterator[Node]:
     lifecycle.down(node.lab)
 
 
-def declare(node: Node, key: Key, **settings: Any) -> None:
+def declare(node: Node, key: Key, containers: dict[str, Any] | None = None, **settings: Any) -> None:
     """What the inventory says of the host's driver from now on."""
     repository = {"url": URL, "key": f"{URL}/key.asc", "fingerprint": key.fingerprint}
     wanted = {"source": "nvidia", "repository": repository, **settings}
-    host = {"address": "10.89.0.11", "os": "debian-13", "system": {"time": "external"}, "driver": wanted}
+    host = {
+        "address": "10.89.0.11",
+        "os": "debian-13",
+        "system": {"time": "external"},
+        "driver": wanted,
+        **(containers or {}),
+    }
     text = yaml.safe_dump({"environment": node.lab, "lab": {}, "hosts": {"node": host}})
     (node.site.folder / f"inventory/{node.lab}.yaml").write_text(text)
 
@@ -203,3 +234,36 @@ def test_drift_names_a_driver_that_was_moved_by_hand(node: Node) -> None:
     assert done.returncode == 3
     assert "package nvidia-driver-cuda" in done.stdout
     assert "version 580.126.09-1 became 580.178.04-1" in done.stdout
+    assert node.apply().returncode == 0
+    assert versions(node) == {"580.126.09-1"}
+
+
+def test_the_container_toolkit_comes_at_one_version_and_images_cannot_take_gpus(node: Node, key: Key) -> None:
+    url = URL.replace("cuda", "toolkit")
+    repository = {"url": url, "key": f"{url}/key.asc", "fingerprint": key.fingerprint}
+    containers = {
+        "roles": ["models"],
+        "gpus": {"a": {"uuid": UUID, "id": "10de:2684"}},
+        "docker": {"toolkit": {"repository": repository}},
+    }
+    declare(node, key, containers, version="580.126.09", leftovers="remove")
+
+    done = node.apply()
+
+    assert done.returncode == 0, done.stderr
+
+    assert set(node.on(f"dpkg-query -W -f '${{Version}}\\n' {' '.join(TOOLKIT)}").split()) == {"1.20.0-1"}
+    assert set(TOOLKIT) <= set(node.on("apt-mark showhold").split())
+    daemon = json.loads(node.on("cat /etc/docker/daemon.json"))
+    assert (daemon["features"], daemon["default-runtime"]) == ({"cdi": True}, "runc")
+    told = node.on("cat /etc/nvidia-container-runtime/config.toml")
+    assert told == "accept-nvidia-visible-devices-envvar-when-unprivileged = false\n"
+    assert node.on("docker info --format '{{json .CDISpecDirs}}'") == '["/etc/cdi","/var/run/cdi"]\n'
+    assert node.plan() == []
+
+
+def test_the_engine_is_not_restarted_without_a_change(node: Node) -> None:
+    before = node.on("systemctl show -p InvocationID --value docker.service")
+
+    assert node.apply().returncode == 0
+    assert node.on("systemctl show -p InvocationID --value docker.service") == before

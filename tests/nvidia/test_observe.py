@@ -214,7 +214,7 @@ def test_a_stale_specification_names_the_file_that_is_gone(host: FakeHost) -> No
     cdi = observe(host).cdi
 
     assert (cdi.specs, cdi.devices) == ({"/etc/cdi/nvidia.yaml": "570.1.2"}, ("nvidia.com/gpu=0",))
-    assert cdi.missing == ("/usr/lib/libcuda.so.570.1.2",)
+    assert cdi.missing == {"/etc/cdi/nvidia.yaml": ("/usr/lib/libcuda.so.570.1.2",)}
 
 
 def test_units_are_told_with_their_state(host: FakeHost) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.ops.files import with_block
+from stackctl.ops.files import with_block, with_key
 from tests.engine.fleet import one_host
 from tests.ops.seen import seen
 
@@ -136,3 +136,68 @@ def test_a_merged_file_with_comments_is_refused_and_stays(tmp_path: Path) -> Non
 
     assert "is not JSON" in finding.what
     assert path.read_text() == '{"dns": [] // ours\n}'
+
+
+TOML = """#accept-envvar = true
+disable-require = false
+
+[nvidia-container-cli]
+accept-envvar = true
+#debug = "/var/log/x.log"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "accept-envvar = false\n"),
+        (TOML, TOML.replace("#accept-envvar = true", "accept-envvar = false")),
+        (
+            TOML.replace("#accept-envvar", "accept-envvar"),
+            TOML.replace("#accept-envvar = true", "accept-envvar = false"),
+        ),
+        (
+            "a = 1 # theirs\n\n[table]\naccept-envvar = true\n",
+            "a = 1 # theirs\naccept-envvar = false\n\n[table]\naccept-envvar = true\n",
+        ),
+    ],
+)
+def test_a_key_of_a_toml_file_is_set_before_its_tables_and_all_else_stays(before: str, after: str) -> None:
+    assert with_key(before, "accept-envvar", value=False) == after
+    assert with_key(after, "accept-envvar", value=False) == after
+
+
+KEY = "files.toml_key(name='isolate', path=spec, key='accept-envvar', value=False)"
+
+
+def test_a_key_of_a_toml_file_is_written_once_and_seen(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(TOML)
+    run = one_host(tmp_path / "d", KEY, spec=str(path))
+
+    assert not run.apply(run.plan()).failed
+
+    assert path.read_text() == TOML.replace("#accept-envvar = true", "accept-envvar = false")
+    again = one_host(tmp_path / "d", KEY, spec=str(path))
+    assert again.plan().changes == 0
+    assert seen(again) == {f"key accept-envvar in {path}": {"value": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("not toml\n", "is not TOML"),
+        ('"accept-envvar" = true\n', "spells `accept-envvar` in a way that only a person can change"),
+        ('text = """\naccept-envvar = true\n"""\n', "spells `accept-envvar` in a way"),
+    ],
+)
+def test_a_toml_file_that_cannot_be_edited_safely_is_a_finding_and_stays(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+
+    [finding] = one_host(tmp_path / "d", KEY, spec=str(path)).plan().findings
+
+    assert told in finding.what
+    assert path.read_text() == text

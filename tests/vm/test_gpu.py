@@ -46,7 +46,7 @@ def examined(node: Node) -> dict[str, Any]:
 def test_a_gpu_that_is_not_there_is_told_before_anything_is_changed(node: Node) -> None:
     declare(node, driver=DRIVER, gpus={"a": CARD})
 
-    done = node.apply()
+    done = node.apply(seconds=BUILD_SECONDS)
 
     assert done.returncode == 1
     assert f"there is no device of NVIDIA's at {SLOT}" in done.stderr
@@ -57,7 +57,7 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_changed(node: Node) 
 def test_the_driver_is_installed_and_its_modules_are_built_for_the_kernel_that_runs(node: Node) -> None:
     declare(node, driver=DRIVER)
 
-    done = node.site.stackctl("apply", node.lab, "--yes", seconds=BUILD_SECONDS)
+    done = node.apply(seconds=BUILD_SECONDS)
 
     assert done.returncode == 0, done.stderr
     kernel = node.on("uname -r").strip()
@@ -104,7 +104,7 @@ def test_an_apply_says_that_the_driver_does_not_find_its_gpu(node: Node) -> None
     node.on(_STAND_IN)
     declare(node, driver=DRIVER, gpus={"a": CARD})
 
-    done = node.apply()
+    done = node.apply(seconds=BUILD_SECONDS)
 
     assert done.returncode == 1
     assert "No such device" in done.stderr
@@ -130,7 +130,7 @@ def test_the_doctor_tells_each_rung_that_rests_on_the_loaded_driver(node: Node) 
 def test_another_card_in_the_slot_than_the_declared_one_is_told(node: Node) -> None:
     declare(node, driver=DRIVER, gpus={"a": {"pci": SLOT, "id": "10de:26b9"}})
 
-    done = node.apply()
+    done = node.apply(seconds=BUILD_SECONDS)
 
     assert done.returncode == 1
     assert f"{SLOT} is 10de:2684, not 10de:26b9" in done.stderr
@@ -139,7 +139,7 @@ def test_another_card_in_the_slot_than_the_declared_one_is_told(node: Node) -> N
 def test_a_driver_that_is_no_longer_wanted_at_a_version_is_let_go(node: Node) -> None:
     declare(node, driver={**DRIVER, "hold": False})
 
-    done = node.apply()
+    done = node.apply(seconds=BUILD_SECONDS)
 
     assert done.returncode == 0, done.stderr
     assert node.on("apt-mark showhold") == ""

@@ -112,7 +112,7 @@ def test_the_kernel_command_line_is_what_grub_was_told(node: Node) -> None:
     )
     before = node.on("cat /proc/sys/kernel/random/boot_id")
 
-    done = node.apply("--allow-reboot")
+    done = node.apply("--allow-reboot", seconds=1800)
 
     assert done.returncode == 0, done.stderr
     assert node.on("cat /proc/sys/kernel/random/boot_id") != before
