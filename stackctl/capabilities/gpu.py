@@ -163,10 +163,14 @@ def check(fleet: Fleet) -> Iterator[Problem]:
 
 def tuning_commands(spec: GpuSpec) -> tuple[str, ...]:
     """Command lines of the unit that sets the GPUs, in the order that they depend on each other."""
-    return tuple(line for card in spec.cards if card.uuid is not None for line in _commands(card, card.uuid))
+    cards = [(card, card.uuid) for card in spec.cards if card.uuid is not None]
+    return tuple(
+        line for card, uuid in cards for line in (*plain_commands(card, uuid), *_instances(card, uuid))
+    )
 
 
-def _commands(card: Card, uuid: str) -> Iterator[str]:
+def plain_commands(card: Card, uuid: str) -> Iterator[str]:
+    """Command lines of what a card can be told while it works."""
     one = f"/usr/bin/nvidia-smi -i {uuid}"
     if card.ecc is not None:
         yield f"{one} -e {int(card.ecc)}"
@@ -174,8 +178,11 @@ def _commands(card: Card, uuid: str) -> Iterator[str]:
         yield f"{one} -pl {card.power_limit}"
     if card.clocks is not None:
         yield f"{one} -ac {card.clocks[0]},{card.clocks[1]}"
+
+
+def _instances(card: Card, uuid: str) -> Iterator[str]:
     if card.mig is not None:
-        yield f"{one} -mig {int(bool(card.mig))}"
+        yield f"/usr/bin/nvidia-smi -i {uuid} -mig {int(bool(card.mig))}"
     if card.mig:
         # Instances live until the next boot; those of another layout go first, and there may be none.
         yield f"-/usr/bin/nvidia-smi mig -i {uuid} -dci"

@@ -8,14 +8,17 @@ from pyinfra.api import operation
 from pyinfra.context import host
 
 from stackctl.capabilities.gpu import GpuSpec
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.nvidia.kernels import realtime
 from stackctl.nvidia.observation import Observation
+from stackctl.nvidia.version import upstream
 from stackctl.ops.driver import BUILD_SECONDS, fitting
 from stackctl.ops.gpus import Gpus
 from stackctl.ops.step import TOLD, Reboot, Step, changes
+from stackctl.ops.swap import load_script, swap_script
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
 
-_DAEMONS = ("nvidia-persistenced", "nvidia-fabricmanager", "nvidia-dcgm", "dcgm-exporter")
 _OWN = {
     "nvidia-persiste",
     "nvidia-persistenced",
@@ -42,24 +45,54 @@ def initramfs(after: Sequence[Any] = ()) -> Generator[Step, None, None]:
 
 
 @operation()
-def built(spec: GpuSpec) -> Generator[Step, None, None]:
-    """Have the modules built for every kernel that can boot, not for the running one alone."""
-    if spec.names is None or not any("dkms" in name for name in spec.names.driver):
+def built(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step, None, None]:
+    """Have the modules built for every kernel that can boot.
+
+    Packages build for the kernel that runs and for the newest one; the operations in `after` bring them.
+    """
+    package = next((name for name in spec.names.driver if "dkms" in name), None) if spec.names else None
+    if package is None:
         return
     seen = host.get_fact(Gpus)
+    kernels = [kernel for kernel in seen.kernels if not realtime(kernel.release)]
+    if any([changes(operation) for operation in after]):
+        if others := [kernel.release for kernel in kernels if not kernel.running]:
+            yield _build(others, "", f"build the modules for {some(others)} too", known=False)
+        return
     if not seen.builds:
-        return  # the package brings them, and builds them as it comes
-    done = {build.kernel for build in seen.builds if build.state == "installed"}
-    for kernel in seen.kernels:
+        return
+    version = upstream(seen.packages[package]) if package in seen.packages else ""
+    done = {
+        each.kernel for each in seen.builds if each.state == "installed" and version in ("", each.version)
+    }
+    for kernel in kernels:
         saw(f"driver module for {kernel.release}", state="installed" if kernel.release in done else "missing")
-        if kernel.headers and kernel.release not in done:
-            yield Step(
-                f"dkms autoinstall -k {shlex.quote(kernel.release)} >&2",
-                reason=f"build the modules for {kernel.release}",
-                action="add",
-                seconds=BUILD_SECONDS,
-                hint="read the make.log that DKMS names; a kernel newer than the driver needs a newer driver",
-            )
+    todo = [kernel.release for kernel in kernels if kernel.headers and kernel.release not in done]
+    if todo:
+        yield _build(todo, version, f"build the modules for {some(todo)}")
+
+
+def _build(releases: Sequence[str], version: str, reason: str, *, known: bool = True) -> Step:
+    return Step(
+        _BUILD + "".join(f"build {shlex.quote(release)} {shlex.quote(version)}\n" for release in releases),
+        reason=reason,
+        action="add",
+        seconds=BUILD_SECONDS * len(releases),
+        hint="a kernel newer than the driver needs a newer driver; a kernel that nobody boots can be removed",
+        known=known,
+    )
+
+
+# dkms fails as well where a module of somebody else's does, and what counts is whether ours is there.
+_BUILD = f"""build() {{
+  dkms autoinstall -k "$1" >/dev/null 2>&1
+  dkms status -k "$1" | grep -q "^nvidia.*$2.*: installed" && return
+  echo "the driver's modules cannot be built for $1" >&2
+  log=$(ls -t /var/lib/dkms/nvidia*/*/build/make.log /var/lib/dkms/nvidia*/*/"$1"/*/log/make.log 2>/dev/null | head -n 1)
+  [ -z "$log" ] || {{ grep -m 3 -iE 'error[: ]' "$log"; tail -n 2 "$log"; }} >&2
+  exit {TOLD}
+}}
+"""
 
 
 @operation()
@@ -74,39 +107,71 @@ def loaded(spec: GpuSpec, after: Sequence[Any] = ()) -> Generator[Step | Reboot,
     saw("driver", **{"loaded": seen.loaded} if seen.loaded else {})
     cards = [device for device in seen.gpus if "vfio" not in (device.driver or "")]
     disk = seen.running.module if seen.running else None
-    coming = any([changes(operation) for operation in after]) and not (disk and fitting(spec.pin, disk))
-    if not cards or (disk is None and not coming) or (not coming and _runs(spec, seen, disk)):
+    changed = any([changes(operation) for operation in after])
+    coming = changed and not (disk and fitting(spec.pin, disk) and seen.library in (None, disk))
+    if not cards or (not coming and disk is not None and _runs(spec, seen, disk, changed=changed)):
         return
-    wanted = f"one of branch {spec.pin}" if coming or disk is None else disk
-    if seen.nouveau and any(card.driver == "nouveau" for card in cards):
+    if seen.nouveau and any(card.driver == "nouveau" for card in cards) and (disk or coming):
         yield Reboot("nouveau drives the GPUs, and lets go of them at a boot only", "driver")
-    elif seen.loaded is None:
-        reason = f"load the driver {disk}" if not coming else "load the driver"
-        yield Step(_LOAD, reason=reason, action="run", hint=_KERNEL, known=not coming)
-    elif strangers := _strangers(seen):
-        yield Reboot(
-            f"driver {seen.loaded} cannot be replaced by {wanted} while {some(strangers)} uses it", "driver"
-        )
+    elif disk is None and not coming:
+        yield from _elsewhere(seen)
     else:
-        stops = _stops(seen)
-        told = f", and {some(stops)} {'stops' if len(stops) == 1 else 'stop'} meanwhile" if stops else ""
-        reason = f"replace the driver {seen.loaded} by {wanted}{told}"
-        yield Step(
-            _swap(stops, None if coming else disk), reason=reason, seconds=600, hint=_KERNEL, known=not coming
+        yield _change(spec, seen, None if coming else disk)
+
+
+def _runs(spec: GpuSpec, seen: Observation, disk: str, *, changed: bool) -> bool:
+    """Whether the kernel runs the module on disk, of the flavour that is wanted; swapping helps no other case."""
+    if seen.loaded != disk or seen.flavour not in (None, spec.modules):
+        return False
+    if seen.library not in (None, disk) and not changed:
+        what = (
+            f"the libraries are of driver {seen.library}, and the module on disk and in the kernel is {disk}"
+        )
+        hint = "see `ldconfig -p | grep libnvidia-ml` and `dpkg -l '*nvidia*'`: one of them is of another installation"
+        raise FindingsError(Finding("driver", what, hint))
+    return True
+
+
+def _elsewhere(seen: Observation) -> Generator[Reboot, None, None]:
+    """The modules are there for a kernel that does not run: what Ubuntu signs comes for its newest one."""
+    other = next((kernel.release for kernel in seen.kernels if kernel.module is not None), None)
+    if other is not None and seen.running is not None:
+        yield Reboot(
+            f"the driver's modules are there for {other}, and not for {seen.running.release}, which runs",
+            "driver",
         )
 
 
-def _runs(spec: GpuSpec, seen: Observation, disk: str | None) -> bool:
-    """Whether the kernel, the library and the module on disk are one driver, of the flavour that is wanted."""
-    same = seen.loaded == disk and seen.library in (None, disk)
-    return same and seen.flavour in (None, spec.modules)
+def _change(spec: GpuSpec, seen: Observation, disk: str | None) -> Step | Reboot:
+    """Load or replace the driver by the one on disk; None: by one that is on its way."""
+    if seen.loaded is None:
+        reason = "load the driver" if disk is None else f"load the driver {disk}"
+        return Step(load_script(), reason=reason, action="run", hint=_KERNEL, known=disk is not None)
+    wanted = disk or (
+        f"one of branch {spec.pin}" if spec.pin and "." not in spec.pin else spec.pin or "the new one"
+    )
+    if users := strangers(seen):
+        reason = f"driver {seen.loaded} cannot be replaced by {wanted} while {some(users)} uses it"
+        return Reboot(reason, "driver")
+    stops = containers(seen)
+    told = f", and {some([f'container {each}' for each in stops])} {_verb(stops)} meanwhile" if stops else ""
+    return Step(
+        swap_script(stops, disk),
+        reason=f"replace the driver {seen.loaded} by {wanted}{told}",
+        seconds=600,
+        hint=_KERNEL,
+        known=disk is not None,
+    )
 
 
 _KERNEL = "read `journalctl -k -b -g NVRM` on the host"
-_LOAD = "modprobe nvidia && modprobe nvidia-uvm\n"
 
 
-def _strangers(seen: Observation) -> list[str]:
+def _verb(stops: Sequence[str]) -> str:
+    return "stops" if len(stops) == 1 else "stop"
+
+
+def strangers(seen: Observation) -> list[str]:
     """Who uses a GPU and is neither a container nor a daemon of the driver's: a virtual machine, a desktop."""
     return [
         f"{command} (process {pid})"
@@ -115,49 +180,10 @@ def _strangers(seen: Observation) -> list[str]:
     ]
 
 
-def _stops(seen: Observation) -> list[str]:
-    return sorted(
-        {
-            f"container {held.partition(' in container ')[2]}"
-            for held in seen.holders.values()
-            if " in container " in held
-        }
-    )
-
-
-def _swap(containers: Sequence[str], version: str | None) -> str:
-    """Stop what uses the GPUs, swap the modules, and start all of it again.
-
-    Unloading a module that is in use may hang for ever, so that it is left to a child with a time limit. Settings go
-    with the old module, and containers get their devices from what describes the new one.
-    """
-    ids = " ".join(name.partition(" ")[2] for name in containers)
-    return (
-        _SWAP.replace("@STOP@", f"docker stop {ids} >/dev/null || exit\n" if ids else "")
-        .replace("@START@", f"docker start {ids} >/dev/null || exit\n" if ids else "")
-        .replace("@DAEMONS@", " ".join(_DAEMONS))
-        .replace("@VERSION@", shlex.quote(version or ""))
-    )
-
-
-# Debian's files have other names than the modules in them, so that rmmod is asked, which goes by the latter.
-_SWAP = f"""running= wanted=@VERSION@
-for u in @DAEMONS@; do ! systemctl is-active -q "$u" || {{ running="$running $u"; systemctl stop "$u"; }}; done
-again() {{ for u in $running; do systemctl start "$u"; done; }}
-@STOP@for m in nvidia_peermem nvidia_uvm nvidia_drm nvidia_modeset nvidia; do
-  [ -e /sys/module/$m ] || continue
-  timeout -k 5 60 rmmod "$m" || {{
-    echo "the module $m cannot be unloaded: something still uses a GPU; end it, or reboot the host and apply again" >&2
-    again
-    exit {TOLD}
-  }}
-done
-modprobe nvidia && modprobe nvidia-uvm || exit
-loaded=$(cat /sys/module/nvidia/version)
-[ -z "$wanted" ] || [ "$loaded" = "$wanted" ] || {{ echo "driver $loaded was loaded, and $wanted is wanted" >&2; exit {TOLD}; }}
-again
-for u in stackctl-gpu-tuning stackctl-cdi; do ! systemctl is-enabled -q "$u" 2>/dev/null || systemctl restart "$u" || exit; done
-@START@"""
+def containers(seen: Observation) -> list[str]:
+    """Ids of the containers that use a GPU."""
+    parts = (holder.partition(" in container ") for holder in seen.holders.values())
+    return sorted({number for _, found, number in parts if found})
 
 
 @operation()

@@ -16,8 +16,22 @@ def differences(card: Card, gpu: SmiGpu) -> Iterator[str]:
         yield f"memory correction is turned {'on' if card.ecc else 'off'}"
     if card.mig is not None and (gpu.mig_pending or False) != bool(card.mig):
         yield f"MIG is turned {'on' if card.mig else 'off'}"
-    elif card.mig and gpu.mig_profiles != tuple(sorted(card.mig)):
+    elif card.mig and gpu.mig and gpu.mig_profiles != tuple(sorted(card.mig)):
         yield f"instances become {', '.join(card.mig)}"
+
+
+def resets(card: Card, gpu: SmiGpu) -> Iterator[str]:
+    """What is yet to be set and counts, on all cards or on older ones, from their next reset on."""
+    if card.ecc is not None and gpu.ecc_pending != card.ecc:
+        yield f"memory correction {'on' if card.ecc else 'off'}"
+    if card.mig is not None and (gpu.mig_pending or False) != bool(card.mig):
+        yield f"MIG {'on' if card.mig else 'off'}"
+
+
+def reshaped(card: Card, gpu: SmiGpu) -> bool:
+    """Whether its instances have to change, which nobody may use meanwhile."""
+    mode = card.mig is not None and (gpu.mig_pending or False) != bool(card.mig)
+    return mode or (bool(card.mig and gpu.mig) and gpu.mig_profiles != tuple(sorted(card.mig or ())))
 
 
 def pending(card: Card, gpu: SmiGpu) -> Iterator[str]:

@@ -71,6 +71,15 @@ def test_a_newer_installed_version_goes_back_to_the_pinned(debian: Root) -> None
     assert debian.install("nvidia-fabricmanager") == {"nvidia-fabricmanager": "580.178.04-1"}
 
 
+def test_a_lost_part_comes_back_at_the_version_of_the_rest_though_the_branch_has_a_newer_one(
+    debian: Root,
+) -> None:
+    debian.preferences(preferences("nvidia", "580"))
+    debian.installed("libcuda1=580.126.09-1", "nvidia-persistenced=580.126.09-1")
+
+    assert debian.install("nvidia-driver-cuda=580.126.09-*") == {"nvidia-driver-cuda": "580.126.09-1"}
+
+
 def test_debians_packages_of_the_same_name_stay_away_though_newer(debian: Root) -> None:
     assert debian.install("nvidia-persistenced") == {"nvidia-persistenced": "1:600.1-1"}
     debian.preferences(preferences("nvidia", None))

@@ -166,6 +166,15 @@ class FakeHost:
             f"case $3 in *Want*) printf '%s\\n' {shlex.quote(asked)};; *) printf '%s\\n' {shlex.quote(observed)};; esac",
         )
         self.says("apt-mark", "\n".join(held))
+        if not (self.bin / "apt-cache").exists():
+            self.offers({})
+
+    def offers(self, versions: dict[str, str]) -> None:
+        """What the host's package sources have, as far as `apt-cache policy` tells."""
+        blocks = (
+            f"{name}:\n  Installed: (none)\n  Candidate: {version}" for name, version in versions.items()
+        )
+        self.says("apt-cache", "\n".join(blocks))
 
     def secure_boot(self, said: str = "SecureBoot enabled", *, enrolled: bool | None = None) -> None:
         """What mokutil says; `enrolled`: of DKMS's key, None: there is no key."""

@@ -107,6 +107,22 @@ def _other_flavour(host: FakeHost) -> None:
     host.packages({**versions, "nvidia-kernel-dkms": "550.163.01-2"}, held=OWN.driver)
 
 
+def _mixed(host: FakeHost) -> None:
+    versions = dict.fromkeys((*OWN.driver, *OWN.headers), "550.163.01-2")
+    host.packages({**versions, "libcuda1": "550.144.03-1"}, held=OWN.driver)
+
+
+def _part_lost(host: FakeHost) -> None:
+    versions = dict.fromkeys((*OWN.driver, *OWN.headers), "550.163.01-2")
+    del versions["nvidia-smi"]
+    host.packages(versions, held=OWN.driver)
+
+
+def _other_daemon(host: FakeHost) -> None:
+    versions = dict.fromkeys((*OWN.driver, *OWN.headers), "550.163.01-2")
+    host.packages({**versions, "nvidia-persistenced": "550.54.14-1"}, held=OWN.driver)
+
+
 def _idle_daemon(host: FakeHost) -> None:
     host.units({"nvidia-persistenced.service": "failed"})
 
@@ -140,6 +156,9 @@ def _idle_daemon(host: FakeHost) -> None:
         ),
         (_half_moved, ["nvidia-smi 580.95.05-1 becomes 550"]),
         (_other_flavour, ["remove nvidia-kernel-dkms"]),
+        (_mixed, ["libcuda1 550.144.03-1 becomes 550.163.01"]),
+        (_part_lost, ["install nvidia-smi", "hold nvidia-smi"]),
+        (_other_daemon, []),
         (_idle_daemon, ["keep the driver loaded"]),
     ],
 )
@@ -175,6 +194,10 @@ def _secure(host: FakeHost) -> None:
     host.secure_boot(enrolled=False)
 
 
+def _realtime(host: FakeHost) -> None:
+    host.kernel("6.12.57+deb13-rt-amd64", running=True)
+
+
 @pytest.mark.parametrize(
     ("trap", "told"),
     [
@@ -195,9 +218,18 @@ def _secure(host: FakeHost) -> None:
         (
             _secure,
             (
-                "Secure Boot: Secure Boot is on, and would refuse the modules that are built on this host | run"
-                " `dkms generate_mok` and `mokutil --import /var/lib/dkms/mok.pub`, reboot, choose `Enroll MOK` on"
-                " the console, then apply again; or turn Secure Boot off in the firmware"
+                "Secure Boot: Secure Boot is on, and would refuse the modules that are built on this host | make the"
+                " key that DKMS signs with, `mkdir -p /var/lib/dkms && openssl req -new -x509 -nodes -days 36500"
+                ' -subj "/CN=DKMS module signing key" -newkey rsa:2048 -keyout /var/lib/dkms/mok.key -outform DER'
+                " -out /var/lib/dkms/mok.pub`, where there is none, run `mokutil --import /var/lib/dkms/mok.pub`,"
+                " reboot, choose `Enroll MOK` on the console, then apply again; or turn Secure Boot off in the firmware"
+            ),
+        ),
+        (
+            _realtime,
+            (
+                "kernel: 6.12.57+deb13-rt-amd64 is a real-time kernel, for which the driver's modules are not built"
+                " | install `linux-image-amd64`, boot it, then apply again"
             ),
         ),
     ],

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,7 +21,7 @@ def board(folder: Path, installed: dict[str, str], *, switches: bool = True) -> 
     host.device(PCI, "2330", "0302")
     host.kernel(KERNEL, running=True)
     host.loaded("580.95.05")
-    host.packages({**dict.fromkeys(NAMES.driver, "580.95.05-1"), **installed})
+    host.packages({**dict.fromkeys(NAMES.driver, "580.95.05-1"), **installed}, held=tuple(installed))
     host.units({"nvidia-fabricmanager.service": "active"} if "nvidia-fabricmanager" in installed else {})
     host.smi()
     host.smi_gpu(UUID, PCI)
@@ -38,7 +39,7 @@ def test_with_switches_the_manager_comes_at_the_drivers_version(
 ) -> None:
     assert reasons(planned(board(tmp_path, {}), monkeypatch, CALL, NVIDIA)) == [
         (
-            "nvidia-fabricmanager is missing and becomes 580.95.05, as the driver is;"
+            "nvidia-fabricmanager is missing and becomes 580.95.05, as the driver is; hold nvidia-fabricmanager;"
             " start the manager of the NVSwitches, and wait for the fabric"
         )
     ]
@@ -60,3 +61,56 @@ def test_a_manager_of_the_same_version_that_runs_is_left_alone(
     host = board(tmp_path, {"nvidia-fabricmanager": "580.95.05-1"})
 
     assert reasons(planned(host, monkeypatch, CALL, NVIDIA)) == []
+
+
+RIGHT = {"nvidia-fabricmanager": "580.95.05-1"}
+
+
+def test_the_manager_comes_at_the_drivers_version_though_the_branch_has_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = board(tmp_path, {"nvidia-fabricmanager": "580.178.04-1"})
+
+    [change] = planned(host, monkeypatch, CALL, NVIDIA).changes
+
+    assert "'nvidia-fabricmanager=580.95.05-*'" in change.commands[0]
+
+
+def test_a_manager_that_apt_may_move_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = board(tmp_path, RIGHT)
+    host.packages({**dict.fromkeys(NAMES.driver, "580.95.05-1"), **RIGHT})
+
+    assert reasons(planned(host, monkeypatch, CALL, NVIDIA)) == ["hold nvidia-fabricmanager"]
+    assert reasons(planned(host, monkeypatch, CALL, replace(NVIDIA, hold=False))) == []
+
+
+def test_a_fabric_that_is_not_ready_has_its_manager_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = board(tmp_path, RIGHT)
+    host.cards.clear()
+    (host.state / "xml").write_text("")
+    host.smi_gpu(UUID, PCI, fabric="In Progress")
+
+    assert reasons(planned(host, monkeypatch, CALL, NVIDIA)) == [
+        "restart the manager of the NVSwitches, the fabric is In Progress, and wait for the fabric"
+    ]
+
+
+def test_switches_of_the_fifth_generation_need_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = board(tmp_path, RIGHT)
+    host.write("sys/class/infiniband/mlx5_0/device/vpd", "SW_MNG")
+
+    assert reasons(planned(host, monkeypatch, CALL, NVIDIA)) == ["install nvlsm, infiniband-diags"]
+
+
+@pytest.mark.parametrize("fabric", ["auto", "no"])
+def test_a_manager_with_nothing_to_manage_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fabric: Literal["auto", "no"]
+) -> None:
+    host = board(tmp_path, RIGHT, switches=fabric == "no")
+    host.units({"nvidia-fabricmanager.service": "failed"})
+
+    assert reasons(planned(host, monkeypatch, CALL, replace(NVIDIA, fabric=fabric))) == [
+        "stop nvidia-fabricmanager.service, it is failed and there is nothing for it to manage"
+    ]
