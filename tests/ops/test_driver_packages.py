@@ -171,9 +171,10 @@ def test_signed_modules_come_for_every_kernel_that_they_are_offered_for(
     host.kernel(NEXT)
     host.offers({f"linux-modules-nvidia-580-server-open-{HERE}": "6.8.0-90.91"})
 
-    assert reasons(planned(host, monkeypatch, INSTALL, UBUNTU)) == [
-        f"install linux-modules-nvidia-580-server-open-{HERE}"
-    ]
+    plan = planned(host, monkeypatch, INSTALL, UBUNTU)
+
+    assert reasons(plan) == [f"install linux-modules-nvidia-580-server-open-{HERE}"]
+    assert f" linux-modules-nvidia-580-server-open-{HERE}\n" in plan.changes[0].commands[0]
 
 
 def test_a_package_that_came_in_another_version_is_found_out(
