@@ -55,9 +55,8 @@ def apply(
     A saved plan is carried out as it was read: it is not asked for again, and refused where it is no longer true.
     """
     kept = _read(target, limit) if saved.is_file_name(target) else None
-    if kept is None and not yes and (as_json or not sys.stdin.isatty()):
-        what = "nobody is there to confirm the plan"
-        raise FindingsError(Finding("apply", what, "read it with `stackctl plan`, then pass `--yes`"))
+    if kept is None and not yes:
+        _require_somebody(as_json=as_json)
     environment = target if kept is None else kept.environment
     chosen = limit if kept is None else ",".join(host.host for host in kept.hosts)
     asked = "--limit" if kept is None else target
@@ -75,6 +74,13 @@ def apply(
         grants = Grants(allow_reboot, break_lock, deadline)
         outcome = _carry_out(run, progress, planned, Rollout(batch, max_failures), grants)
     _report(planned, outcome, as_json=as_json)
+
+
+def _require_somebody(*, as_json: bool) -> None:
+    """Refuse to go on where nobody could say yes."""
+    if as_json or not sys.stdin.isatty():
+        what = "nobody is there to confirm the plan"
+        raise FindingsError(Finding("apply", what, "read it with `stackctl plan`, then pass `--yes`"))
 
 
 def _read(target: str, limit: str | None) -> Plan:
