@@ -136,9 +136,9 @@ def templates(spec: GpuSpec) -> tuple[FileTemplate, ...]:
         files.append(FileTemplate(NOUVEAU, "gpu/nouveau.conf.j2", {}))
         pins = preferences.pins("nvidia" if spec.source == "nvidia" else "distribution", spec.pin)
         files.append(FileTemplate(PREFERENCES, "gpu/preferences.j2", {"pins": pins}))
-        if spec.hold:
-            patterns = preferences.UNATTENDED
-            files.append(FileTemplate(UNATTENDED, "gpu/unattended.j2", {"patterns": patterns}))
+        # Empty rather than gone: a file that is no longer written would go on holding.
+        patterns = preferences.UNATTENDED if spec.hold else ()
+        files.append(FileTemplate(UNATTENDED, "gpu/unattended.j2", {"patterns": patterns}))
     if spec.persistence and spec.ubuntu and spec.names is not None:
         files.append(FileTemplate(PERSISTENCED, "gpu/persistenced.conf.j2", {}))
     commands = tuning_commands(spec)

@@ -114,3 +114,12 @@ def test_files_keep_apt_to_one_driver_and_set_the_cards_at_boot(tmp_path: Path) 
     made = job(load_fleet(found.root, "test"), found, "a")
 
     expect_files("gpu/a", files_of(made, "gpu"))
+
+
+def test_a_driver_that_is_not_held_is_left_to_unattended_upgrades(tmp_path: Path) -> None:
+    spec = resolved(
+        tmp_path, f"driver: {{source: nvidia, branch: 580, hold: false}}, gpus: {{x: {{{CARD}}}}}"
+    )
+
+    [file] = [item for item in gpu.templates(spec) if item.path == gpu.UNATTENDED]
+    assert file.values == {"patterns": ()}
