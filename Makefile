@@ -52,7 +52,7 @@ vllm-test: ## the tests with a real vLLM on the CPU: about 20 minutes and 20 GB 
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(RUN)pytest -m vllm
 
-test-vm: ## the tests on virtual machines, with kernels and reboots of their own: about an hour without KVM
+test-vm: ## the tests on virtual machines, with kernels and reboots of their own: five minutes, and hours more for the driver without KVM
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
 	$(RUN)pytest -m vm
 
