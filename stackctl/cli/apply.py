@@ -66,11 +66,9 @@ def apply(
         if kept is not None:
             _require_same(kept, planned, target)
             planned = saved.kept_only(kept, planned)
-        if not as_json:
-            _show_plan(planned)
-        if planned.changes and kept is None and not (yes or _confirmed(planned)):
-            typer.echo("Cancelled. Nothing was changed.", err=True)
-            raise typer.Exit(1)
+        _show_plan(planned, as_json=as_json)
+        if planned.changes and kept is None and not yes:
+            _confirm(planned)
         grants = Grants(allow_reboot, break_lock, deadline)
         outcome = _carry_out(run, progress, planned, Rollout(batch, max_failures), grants)
     _report(planned, outcome, as_json=as_json)
@@ -106,14 +104,18 @@ def _require_same(kept: Plan, planned: Plan, file: str) -> None:
         )
 
 
-def _show_plan(planned: Plan) -> None:
+def _show_plan(planned: Plan, *, as_json: bool) -> None:
+    if as_json:  # it comes with the outcome
+        return
     typer.echo(plan_text(planned))
     if planned.findings:
         typer.echo(findings_text(planned.findings), err=True)
 
 
-def _confirmed(planned: Plan) -> bool:
-    return typer.confirm(f"Apply this to {planned.environment}?", default=False, err=True)
+def _confirm(planned: Plan) -> None:
+    if not typer.confirm(f"Apply this to {planned.environment}?", default=False, err=True):
+        typer.echo("Cancelled. Nothing was changed.", err=True)
+        raise typer.Exit(1)
 
 
 def _carry_out(run: Hosts, progress: Progress, planned: Plan, how: Rollout, grants: Grants) -> Outcome:

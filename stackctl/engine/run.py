@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from stackctl.core.connection import Connection
 from stackctl.core.finding import Finding, FindingsError
@@ -32,6 +33,8 @@ from stackctl.plan.receipt import Visit, visits
 
 # At its level of debugging pyinfra logs the arguments of facts, and a file's text with its secrets is one.
 logging.getLogger("pyinfra").setLevel(logging.INFO)
+
+_Told = TypeVar("_Told")
 
 
 class Run(Hosts):
@@ -138,19 +141,17 @@ class Run(Hosts):
 
     def history(self) -> tuple[dict[str, tuple[Visit, ...]], tuple[Finding, ...]]:
         """The runs that each host has a record of, oldest first, and why there is none of the others."""
-        work = {host: _history() for host in self.sessions}
-        told: dict[str, tuple[Visit, ...]] = {}
-        for host, result in drive(work, self.sessions, self._renewed).items():
-            if isinstance(result, Exception):
-                self.broken[host] = findings_of(host, result)
-            else:
-                told[host] = result
-        return told, tuple(finding for host in sorted(self.broken) for finding in self.broken[host])
+        return self._told({host: _history() for host in self.sessions})
 
     def examine(self, gpu_only: bool) -> tuple[dict[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
-        work = {host: _examination(self.declared[host], gpu_only=gpu_only) for host in self.sessions}
-        told: dict[str, tuple[Rung, ...]] = {}
+        return self._told(
+            {host: _examination(self.declared[host], gpu_only=gpu_only) for host in self.sessions}
+        )
+
+    def _told(self, work: Mapping[str, Work[_Told]]) -> tuple[dict[str, _Told], tuple[Finding, ...]]:
+        """What came of this on each host, and why nothing did on the others."""
+        told: dict[str, _Told] = {}
         for host, result in drive(work, self.sessions, self._renewed).items():
             if isinstance(result, Exception):
                 self.broken[host] = findings_of(host, result)
