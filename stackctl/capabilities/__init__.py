@@ -13,6 +13,7 @@ from stackctl.capabilities import docker, gateway, gpu, serving, system
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.core.job import Standing
+from stackctl.core.opening import Opening
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load_with_warnings
 from stackctl.schema.problem import Problem
@@ -28,6 +29,9 @@ class Capability(Protocol):
 
     def templates(self, spec: Any) -> tuple[FileTemplate, ...]:
         """The files of ours that this takes."""
+
+    def openings(self, fleet: Fleet, host: str) -> tuple[Opening, ...]:
+        """The ports that it listens on there: named once, and the firewall follows."""
 
     def check(self, fleet: Fleet) -> Iterable[Problem]:
         """What the whole fleet shows to be wrong."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from stackctl.capabilities.gpu import Source, source
 from stackctl.core.artifact import FileTemplate
+from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.nvidia import repositories
 from stackctl.schema.docker import Docker
@@ -110,6 +111,11 @@ def templates(spec: DockerSpec) -> tuple[FileTemplate, ...]:
         *unit,
         FileTemplate(LOGINS_FILE, "docker/config.json.j2", {"auths": auths}, mode=0o600, secrets=secrets),
     )
+
+
+def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
+    """It listens on nothing that others reach."""
+    return ()
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from stackctl.capabilities.serving import Replica, replicas
 from stackctl.core.artifact import FileTemplate
+from stackctl.core.opening import Opening
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 from stackctl.servers.base import Api
@@ -118,7 +119,7 @@ def resolve(fleet: Fleet, host: str) -> GatewaySpec | None:
         return None
     wanted = fleet.gateway
     return GatewaySpec(
-        address=str(fleet.hosts[host].address),
+        address=str(fleet.inside(host)),
         port=wanted.port,
         metrics_port=wanted.metrics_port,
         models=_models(fleet),
@@ -138,6 +139,16 @@ def templates(spec: GatewaySpec) -> tuple[FileTemplate, ...]:
         FileTemplate(LUA_FILE, "gateway/requests.lua.j2", {}),
         FileTemplate(CARDS_FILE, "gateway/models.map.j2", {"models": spec.models}),
         FileTemplate(CONFIG_FILE, "gateway/haproxy.cfg.j2", {"spec": spec, "files": files}),
+    )
+
+
+def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
+    """The models' URLs for those who may ask, and metrics."""
+    if "gateway" not in fleet.hosts[host].roles:
+        return ()
+    return (
+        Opening(fleet.gateway.port, "tcp", "clients", "models' URLs"),
+        Opening(fleet.gateway.metrics_port, "tcp", "management", "gateway's metrics"),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stackctl.core.artifact import Artifact, FileTemplate
+from stackctl.core.opening import Opening
 from stackctl.nvidia import branches, packages, preferences, repositories
 from stackctl.nvidia.families import Flavour
 from stackctl.nvidia.version import shown
@@ -154,6 +155,11 @@ def parted(artifacts: Sequence[Artifact]) -> Files:
     for artifact in artifacts:
         found[places.get(artifact.path, "apt")] += (artifact,)
     return Files(**found)
+
+
+def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
+    """It listens on nothing that others reach."""
+    return ()
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:

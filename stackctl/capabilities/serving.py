@@ -18,6 +18,7 @@ from stackctl.core.compose import (
     Service,
     Volume,
 )
+from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
@@ -96,7 +97,7 @@ def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
     return tuple(
         Replica(
             _replica_name(placement),
-            str(fleet.hosts[placement.host].address),
+            str(fleet.inside(placement.host)),
             placement.port or endpoint.port,
             endpoint.max_requests,
         )
@@ -125,6 +126,16 @@ def templates(spec: ServingSpec) -> tuple[FileTemplate, ...]:
     """The project, and a file of secret variables for each container that has some."""
     secrets = (_secret_file(item) for item in spec.secrets)
     return (FileTemplate(COMPOSE_FILE, "serving/compose.yaml.j2", {"project": spec.project}), *secrets)
+
+
+def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
+    """Every replica's port, for the gateways."""
+    return tuple(
+        Opening(
+            placement.port or fleet.models[model].endpoint().port, "tcp", "gateways", f"replica of {model}"
+        )
+        for model, placement in fleet.on(host)
+    )
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
@@ -164,6 +175,7 @@ class _Placed:
         self.server: Server = fleet.models[model]
         self.launch: Launch = self.server.launch(model)
         self.host: Host = fleet.hosts[placement.host]
+        self.address = str(fleet.inside(placement.host))
         self.image = fleet.pinned(self.server.image)
         self.hub = f"{self.host.weights}/hub"
         names = dict(self.server.secret_names)
@@ -175,7 +187,7 @@ class _Placed:
         return self.placement.port or self.server.endpoint().port
 
     def running(self) -> Running:
-        url = f"http://{self.host.address}:{self.port}{self.server.endpoint().health_path}"
+        url = f"http://{self.address}:{self.port}{self.server.endpoint().health_path}"
         return Running(self.name, self.model, self.image, url, self.launch.start_seconds)
 
     def volumes(self) -> tuple[str, ...]:
@@ -188,7 +200,7 @@ class _Placed:
             command=self.launch.command,
             environment=self._environment(),
             env_file=(EnvironmentFile(path=self.secrets.path),) if self.secrets.variables else (),
-            ports=(Port(target=inner, host_ip=str(self.host.address), published=str(self.port)),),
+            ports=(Port(target=inner, host_ip=self.address, published=str(self.port)),),
             volumes=self._mounts(),
             deploy=self._deploy(),
             shm_size=self.launch.shared_memory,

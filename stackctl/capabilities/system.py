@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackctl.core.artifact import FileTemplate
+from stackctl.core.opening import Opening
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 
@@ -58,6 +59,11 @@ def templates(spec: SystemSpec) -> tuple[FileTemplate, ...]:
         values = {"servers": spec.time_servers}
         files.append(FileTemplate(TIME_FILE, "system/timesyncd.conf.j2", values))
     return tuple(files)
+
+
+def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
+    """It listens on nothing that others reach."""
+    return ()
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:

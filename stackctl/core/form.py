@@ -67,6 +67,18 @@ SecretName = Annotated[str, Form(NAME, "lower-case letters, digits and hyphens")
 AbsolutePath = Annotated[
     str, Form(r"(/[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*)+", "an absolute path of letters, digits and `._@+=-`")
 ]
+InterfaceName = Annotated[
+    str,
+    Form(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", "a network interface as `ip link` names it, 15 characters at most"
+    ),
+]
+UserName = Annotated[
+    str,
+    Form(
+        r"[a-z_][a-z0-9_-]{0,31}", "a user as `/etc/passwd` has it: lower-case letters, digits, `_` and `-`"
+    ),
+]
 EnvironmentVariable = Annotated[str, Form(r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and underscores")]
 ImageName = Annotated[
     str,

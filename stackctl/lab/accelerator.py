@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 PROGRAM = "qemu-system-x86_64"
-_EMULATED = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
+_EMULATED = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off")
 _NATIVE = ("-accel", "kvm", "-cpu", "host")
 
 # mov dx, 0xf4; mov al, 0x10; out dx, al; hlt

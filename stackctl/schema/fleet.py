@@ -1,6 +1,7 @@
 """An environment as a whole: what was written, typed and checked."""
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from typing import Annotated
 
 from pydantic import Field
@@ -50,6 +51,15 @@ class Fleet(Environment):
     """The catalogue."""
     digests: Mapping[ImageName, Locked] = Field(default_factory=dict)
     """What each image is exactly, from `inventory/images.lock`: a digest, or a mapping with one."""
+
+    def inside(self, host: str) -> IPv4Address:
+        """The address at which a host serves others and is reached by them: that in the mesh, where it has one."""
+        member = self.hosts[host].mesh
+        return (
+            member.address
+            if member is not None and self.network.mesh is not None
+            else self.hosts[host].address
+        )
 
     def on(self, host: str) -> Iterator[tuple[str, Placement]]:
         """Models placed on a host, with their placements; in name order, so that output is stable."""

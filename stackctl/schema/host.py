@@ -9,9 +9,12 @@ from pydantic import AfterValidator, Field
 from stackctl.core.form import AbsolutePath
 from stackctl.core.model import Model
 from stackctl.schema.docker import Docker
+from stackctl.schema.firewall import Firewall
 from stackctl.schema.gpu import Driver, Gpu, GpuName
+from stackctl.schema.mesh import Member
 from stackctl.schema.ssh import Ssh
 from stackctl.schema.system import System
+from stackctl.schema.wan import Wan
 from stackctl.servers.base import once_each
 
 Role = Literal["gateway", "models"]
@@ -42,6 +45,10 @@ class Profile(Model):
     """The container engine."""
     driver: Driver = Driver()
     """NVIDIA's driver."""
+    wan: Wan | None = None
+    """Its uplinks, where it has two or more; without it nobody looks after routes."""
+    firewall: Firewall | None = None
+    """What it lets in; without it nobody looks after that."""
 
 
 class Host(Profile):
@@ -53,3 +60,5 @@ class Host(Profile):
     """Name of one of `profiles`, for the settings it shares with its like."""
     gpus: Mapping[GpuName, Gpu] = Field(default_factory=dict)
     """GPUs by a short name of your choice."""
+    mesh: Member | None = None
+    """Its place in the environment's `network.mesh`."""

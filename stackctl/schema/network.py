@@ -7,6 +7,7 @@ from pydantic import Field
 
 from stackctl.core.form import DomainName
 from stackctl.core.model import Model
+from stackctl.schema.mesh import Mesh
 
 
 class Network(Model):
@@ -16,3 +17,5 @@ class Network(Model):
     """Hosts also know each other as NAME.DOMAIN."""
     names: Mapping[DomainName, IPv4Address] = Field(default_factory=dict)
     """More names for the hosts file of every host, such as a registry that no DNS server knows."""
+    mesh: Mesh | None = None
+    """The hosts' private network; without it they reach each other at their `address`."""
