@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.connector import Known, UnansweredError
+from stackctl.ops.fleet import Told, telling
 from stackctl.ops.step import NotSettledError
 from stackctl.ops.trace import hangs_on
 
@@ -46,6 +47,15 @@ class Declared:
     operations: tuple[Operation, ...]
     deploys: Mapping[str, Path]
     """The file of each capability's deploy."""
+    others: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the hosts of the run have told, by host and topic; it grows when an apply has them make what was missing."""
+
+    def hear(self, values: Told) -> bool:
+        """Know this of the others from now on; whether it is news."""
+        news = self.others != values
+        self.others.clear()
+        self.others.update(values)
+        return news
 
     @property
     def host(self) -> str:
@@ -67,7 +77,8 @@ class Declared:
         try:
             for manager, value in zip(managers, values, strict=True):
                 manager.set(value)
-            yield
+            with telling(self.others):
+                yield
         finally:
             for manager, old in zip(managers, before, strict=True):
                 manager.set(old)

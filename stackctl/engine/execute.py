@@ -19,6 +19,7 @@ from stackctl.engine.diagnose import failure
 from stackctl.engine.evaluate import Evaluation, evaluate, settle
 from stackctl.engine.reboot import rebooted
 from stackctl.engine.work import Work
+from stackctl.ops.fleet import Told
 from stackctl.ops.step import Guard, Reboot, Step, WriteFiles, upload_script
 from stackctl.plan.change import Change
 from stackctl.plan.event import Event, EventKind, Listen
@@ -46,6 +47,8 @@ class Terms:
     lock: Callable[[], Command]
     """Gives the command that takes a host's lock."""
     allow_reboot: bool = False
+    news: Told = field(default_factory=dict)
+    """What all hosts have told since the plan was confirmed."""
 
 
 def execute(
@@ -53,8 +56,8 @@ def execute(
 ) -> Work[tuple[Finding, ...]]:
     """Run the changing operations in order; each is evaluated afresh just before, its facts re-read.
 
-    `planned` has been evaluated at this moment, so that its first operation is fresh. Returns the findings
-    that stopped it; none when all is done.
+    `planned` has been evaluated at this moment, so that its first operation is fresh, unless there is news from
+    other hosts. Returns the findings that stopped it; none when all is done.
     """
     return (yield from _Execution(declared, progress, terms).run(planned))
 
@@ -85,8 +88,8 @@ class _Execution:
         self.progress = progress
         self.terms = terms
         self.guard: Guard | None = None
-        self.touched = False
-        """Whether anything has been carried out since the plan was evaluated."""
+        self.touched = declared.hear(terms.news)
+        """Whether anything is otherwise since the plan was evaluated."""
 
     def run(self, planned: Sequence[Evaluation]) -> Work[tuple[Finding, ...]]:
         for group in in_groups([item for item in planned if item.changing]):

@@ -1,7 +1,7 @@
 """What a command can do with the hosts it reached, whether one process holds them all or several do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ from stackctl.core.job import Job
 from stackctl.doctor.rung import Rung
 from stackctl.engine.actor import Actor
 from stackctl.engine.hostkeys import NewKey
+from stackctl.ops.fleet import Told
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
 from stackctl.plan.drift import Drift
 from stackctl.plan.receipt import Visit
@@ -68,25 +69,48 @@ class Hosts(ABC):
     def refuse(self, keys: Sequence[NewKey]) -> None:
         """Give up the hosts whose keys the operator did not vouch for."""
 
-    @abstractmethod
     def plan(self, deadline: float | None = None) -> Plan:
         """What an apply would do on every host, hosts in name order; each may take `deadline` seconds."""
+        self._meet()
+        return self._planned(deadline)
+
+    def drift(self, deadline: float | None = None) -> Drift:
+        """What changed on every host since its last apply; each may take `deadline` seconds."""
+        self._meet()
+        return self._drifted(deadline)
+
+    @abstractmethod
+    def _planned(self, deadline: float | None) -> Plan:
+        """The plan, once the hosts have met."""
+
+    @abstractmethod
+    def _drifted(self, deadline: float | None) -> Drift:
+        """The drift, once the hosts have met."""
+
+    @abstractmethod
+    def meet(self, making: Collection[str] = ()) -> Told:
+        """Have the hosts tell what others have to know of them; those of `making` make first what they lack."""
+
+    @abstractmethod
+    def hear(self, values: Told) -> None:
+        """Let every host know what all have told."""
 
     @abstractmethod
     def recorded(self) -> Mapping[str, Recorded]:
         """The worth of the receipts of all hosts that were planned."""
 
     @abstractmethod
-    def carry_out(self, plans: Mapping[str, HostPlan], grants: Grants) -> Mapping[str, HostOutcome]:
-        """Apply these plans side by side; what an interrupted call had done is known to `stopped`."""
+    def carry_out(
+        self, plans: Mapping[str, HostPlan], grants: Grants, news: Told
+    ) -> Mapping[str, HostOutcome]:
+        """Apply these plans side by side; what an interrupted call had done is known to `stopped`.
+
+        The hosts are compared with what was confirmed as they were heard then, and changed with the `news`.
+        """
 
     @abstractmethod
     def stopped(self) -> Mapping[str, HostOutcome]:
         """How far the hosts had come that an interrupted `carry_out` was at."""
-
-    @abstractmethod
-    def drift(self, deadline: float | None = None) -> Drift:
-        """What changed on every host since its last apply; each may take `deadline` seconds."""
 
     @abstractmethod
     def history(self) -> tuple[Mapping[str, tuple[Visit, ...]], tuple[Finding, ...]]:
@@ -113,12 +137,14 @@ class Hosts(ABC):
             host: HostOutcome(host, findings=plan.findings) for host, plan in plans.items() if plan.findings
         }
         unplanned = len(self.outcomes)
+        told = self.meet([plan.host for plan in confirmed.hosts if plan.changes]) if confirmed.changes else {}
+        news = {host: values for host, values in told.items() if values}
         for batch in self._batches(plans, how):
             failed = sum(outcome.failed for outcome in self.outcomes.values()) - unplanned
             if failed > how.max_failures:
                 self.outcomes |= {host: HostOutcome(host, reached=False) for host in batch}
             else:
-                self.outcomes |= self.carry_out({host: plans[host] for host in batch}, grants)
+                self.outcomes |= self.carry_out({host: plans[host] for host in batch}, grants, news)
         return self._outcome()
 
     def interrupted(self) -> Outcome:
@@ -126,6 +152,9 @@ class Hosts(ABC):
         unreached = {host: HostOutcome(host, reached=False) for host in self.planned}
         self.outcomes = {**unreached, **self.stopped(), **self.outcomes}
         return self._outcome()
+
+    def _meet(self) -> None:
+        self.hear(self.meet())
 
     def _batches(self, plans: Mapping[str, HostPlan], how: Rollout) -> list[tuple[str, ...]]:
         """Hosts with something to do in their waves, last those of which only the record is not current."""

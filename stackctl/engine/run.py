@@ -1,7 +1,7 @@
 """A run over a fleet: connect, plan, and carry out with proof that nothing is left to do."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,11 @@ from stackctl.engine.examine import examined, looked_over
 from stackctl.engine.execute import Progress, Terms
 from stackctl.engine.hostkeys import NewKey, UnknownKeyError
 from stackctl.engine.hosts import Grants, Hosts, Recorded
+from stackctl.engine.meeting import introductions, told
 from stackctl.engine.session import Session, SshSession
 from stackctl.engine.trouble import distrusted, findings_of, interruption
 from stackctl.engine.work import Work
+from stackctl.ops.fleet import Told
 from stackctl.plan.change import HostOutcome, HostPlan, Plan
 from stackctl.plan.drift import Drift, HostDrift, Seen, drift
 from stackctl.plan.event import Event, Listen
@@ -96,8 +98,20 @@ class Run(Hosts):
         """Give up the hosts whose keys the operator did not vouch for."""
         self.broken |= {key.host: (distrusted(key),) for key in keys}
 
-    def plan(self, deadline: float | None = None) -> Plan:
-        """What an apply would do on every host, hosts in name order; each may take `deadline` seconds."""
+    def meet(self, making: Collection[str] = ()) -> dict[str, Mapping[str, str]]:
+        """Have the hosts tell what others have to know of them; those of `making` make first what they lack."""
+        those = {host: introductions(self.declared[host].job) for host in self.sessions}
+        work = {host: told(each, make=host in making) for host, each in those.items() if each}
+        found = drive(work, self.sessions, self._renewed) if work else {}
+        return {host: {} if isinstance(each, Exception) else each for host, each in found.items()}
+
+    def hear(self, values: Told) -> None:
+        """Let every host know what all have told."""
+        for declared in self.declared.values():
+            declared.hear(values)
+
+    def _planned(self, deadline: float | None) -> Plan:
+        """The plan, once the hosts have met."""
         work = {host: read(self.declared[host], session) for host, session in self.sessions.items()}
         for host, result in drive(work, self.sessions, self._renewed, deadline).items():
             if isinstance(result, Exception):
@@ -113,12 +127,14 @@ class Run(Hosts):
         """The worth of the receipts of all hosts that were planned."""
         return {host: self._recorded(host, reading) for host, reading in self.readings.items()}
 
-    def carry_out(self, plans: Mapping[str, HostPlan], grants: Grants) -> Mapping[str, HostOutcome]:
+    def carry_out(
+        self, plans: Mapping[str, HostPlan], grants: Grants, news: Told
+    ) -> Mapping[str, HostOutcome]:
         """Apply these plans side by side, each noted as it ends."""
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         actor = self.who()
         locking = partial(lock.take, actor, since, break_it=grants.break_lock)
-        terms = Terms(actor, self.listen, locking, allow_reboot=grants.allow_reboot)
+        terms = Terms(actor, self.listen, locking, allow_reboot=grants.allow_reboot, news=news)
         self.progress, self.done = {host: Progress() for host in plans}, {}
         work = {host: self._applied(plan, terms) for host, plan in plans.items()}
         drive(work, self.sessions, self._renewed, grants.deadline)
@@ -132,9 +148,9 @@ class Run(Hosts):
         }
         return {**stopped, **self.done}
 
-    def drift(self, deadline: float | None = None) -> Drift:
-        """What changed on every host since its last apply; each may take `deadline` seconds."""
-        self.plan(deadline)
+    def _drifted(self, deadline: float | None) -> Drift:
+        """The drift, once the hosts have met."""
+        self._planned(deadline)
         found = [self._drift(host, reading) for host, reading in self.readings.items()]
         found += [HostDrift(host, findings=findings) for host, findings in self.broken.items()]
         return Drift(self.environment, tuple(sorted(found, key=lambda each: each.host)))

@@ -8,7 +8,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
@@ -26,6 +26,7 @@ from stackctl.engine.hostkeys import NewKey
 from stackctl.engine.hosts import Grants, Hosts, Recorded
 from stackctl.engine.run import Run
 from stackctl.engine.session import Session, SshSession
+from stackctl.ops.fleet import Told
 from stackctl.plan.change import HostOutcome, HostPlan, Plan
 from stackctl.plan.drift import Drift
 from stackctl.plan.event import Event, Listen
@@ -113,20 +114,30 @@ class Shards(Hosts):
         """Give up hosts."""
         self._call({shard.process.pid: ("refuse", self._about(shard, keys)) for shard in self.shards})
 
-    def plan(self, deadline: float | None = None) -> Plan:
+    def meet(self, making: Collection[str] = ()) -> Mapping[str, Mapping[str, str]]:
+        """Have the hosts tell what others have to know of them."""
+        return _merged(self._all("meet", making))
+
+    def hear(self, values: Told) -> None:
+        """Let every host know what all have told."""
+        self._all("hear", values)
+
+    def _planned(self, deadline: float | None) -> Plan:
         """What an apply would do on every host."""
-        plans = [plan for part in self._all("plan", deadline) for plan in part.hosts]
+        plans = [plan for part in self._all("_planned", deadline) for plan in part.hosts]
         return Plan(self.environment, tuple(sorted(plans, key=lambda plan: plan.host)))
 
     def recorded(self) -> Mapping[str, Recorded]:
         """The worth of the receipts."""
         return _merged(self._all("recorded"))
 
-    def carry_out(self, plans: Mapping[str, HostPlan], grants: Grants) -> Mapping[str, HostOutcome]:
+    def carry_out(
+        self, plans: Mapping[str, HostPlan], grants: Grants, news: Told
+    ) -> Mapping[str, HostOutcome]:
         """Apply these plans side by side."""
         actor = self.who()
         work = {
-            shard.process.pid: ("carry_out", (actor, shard.of(plans), grants))
+            shard.process.pid: ("carry_out", (actor, shard.of(plans), grants, news))
             for shard in self.shards
             if shard.of(plans)
         }
@@ -136,9 +147,9 @@ class Shards(Hosts):
         """How far the hosts had come."""
         return _merged(self._all("stopped"))
 
-    def drift(self, deadline: float | None = None) -> Drift:
+    def _drifted(self, deadline: float | None) -> Drift:
         """What changed on every host since its last apply."""
-        found = [host for part in self._all("drift", deadline) for host in part.hosts]
+        found = [host for part in self._all("_drifted", deadline) for host in part.hosts]
         return Drift(self.environment, tuple(sorted(found, key=lambda each: each.host)))
 
     def history(self) -> tuple[Mapping[str, tuple[Visit, ...]], tuple[Finding, ...]]:

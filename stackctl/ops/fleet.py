@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 Told = Mapping[str, Mapping[str, str]]
-"""Values by topic, by host."""
+"""Values by topic, by host; a host that takes part and has nothing to tell yet is there with nothing."""
 
 _told: ContextVar[Told | None] = ContextVar("told", default=None)
 
@@ -22,8 +22,13 @@ class Introduction:
 
 
 def told(host: str, topic: str) -> str | None:
-    """What a host of the run has told; None where it has not: it is not there yet, or not part of this run."""
+    """What a host of the run has told; None where it has not."""
     return (_told.get() or {}).get(host, {}).get(topic)
+
+
+def takes_part(host: str) -> bool:
+    """Whether a host is part of the run: what it has not told in a plan it will have told in the apply."""
+    return host in (_told.get() or {})
 
 
 @contextmanager
