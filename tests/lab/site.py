@@ -94,9 +94,13 @@ class Site:
         process.send_signal(signal.SIGINT)
         return process.communicate(timeout=60)
 
+    def entering(self, name: str, command: str) -> list[str]:
+        """Words that run a shell command on a host, past SSH."""
+        return [*host.entering(self.spec, self.spec.host(name)), "sh", "-c", f"cd / && {command}"]
+
     def on(self, name: str, command: str) -> str:
-        """Run a shell command on a host, past SSH."""
-        return run([*host.entering(self.spec, self.spec.host(name)), "sh", "-c", f"cd / && {command}"])
+        """Run a shell command on a host, past SSH, and have what it says."""
+        return run(self.entering(name, command))
 
     def request(
         self, method: str, path: str, body: object = None, to: tuple[str, int] = GATEWAY
