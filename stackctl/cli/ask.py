@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from socket import socket
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from stackctl.cli.options import Environment, ProjectPath
 from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.core.job import Job
 from stackctl.engine.dial import dial
+from stackctl.engine.tunnel import through_host
 from stackctl.render import jobs
 from stackctl.views.terminal import plain
 
@@ -33,7 +35,9 @@ def ask(
 ) -> None:
     """Send one chat message to a model through the gateway and print the answer as it streams in."""
     found = projects.of(project)
-    job, spec = _gateway(jobs(load_fleet(found.root, environment), found), environment)
+    fleet = load_fleet(found.root, environment)
+    job, spec = _gateway(jobs(fleet, found), environment)
+    reached = _directly if spec.address == str(fleet.hosts[job.host].address) else _over_ssh
     body = {
         "model": model,
         "messages": [{"role": "user", "content": text}],
@@ -42,8 +46,9 @@ def ask(
     }
     url = f"http://{spec.address}:{spec.port}/v1/chat/completions"
     try:
-        for piece in _streamed(job, spec, body):
-            typer.echo(piece, nl=False)
+        with reached(job, spec) as connected:
+            for piece in _streamed(connected, spec, body):
+                typer.echo(piece, nl=False)
     except (OSError, HTTPException) as error:
         hint = f"see `stackctl plan {environment}`, and `systemctl status haproxy` on {job.host}"
         raise FailureError(Finding(url, f"no answer: {error}", hint)) from error
@@ -59,11 +64,19 @@ def _gateway(all_jobs: tuple[Job, ...], environment: str) -> tuple[Job, GatewayS
     raise FindingsError(Finding(f"inventory/{environment}.yaml", what, "give one host `roles: [gateway]`"))
 
 
-def _streamed(job: Job, spec: GatewaySpec, body: dict[str, Any]) -> Iterator[str]:
+@contextmanager
+def _directly(job: Job, spec: GatewaySpec) -> Iterator[socket]:
+    yield dial(spec.address, spec.port, timeout=_CONNECT_SECONDS, namespace=job.connection.namespace)
+
+
+def _over_ssh(job: Job, spec: GatewaySpec) -> AbstractContextManager[socket]:
+    """In the mesh the gateway answers members alone, and the operator's machine need be none."""
+    return through_host(job.connection, spec.address, spec.port, _CONNECT_SECONDS)
+
+
+def _streamed(connected: socket, spec: GatewaySpec, body: dict[str, Any]) -> Iterator[str]:
     with closing(HTTPConnection(spec.address, spec.port, timeout=_ANSWER_SECONDS)) as connection:
-        connection.sock = dial(
-            spec.address, spec.port, timeout=_CONNECT_SECONDS, namespace=job.connection.namespace
-        )
+        connection.sock = connected
         connection.sock.settimeout(_ANSWER_SECONDS)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)

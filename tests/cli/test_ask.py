@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Ended, stackctl
+from tests.engine.sshd import serving
 from tests.inventory import project
 
 Capsys = pytest.CaptureFixture[str]
@@ -54,6 +55,31 @@ data: [DONE]
 """
 
     assert asked(capsys, tmp_path, stream) == Ended(0, "Hello\N{REPLACEMENT CHARACTER}[2J\n", "")
+
+
+def test_a_gateway_in_the_mesh_is_asked_through_the_ssh_server_of_its_host(
+    capsys: Capsys, tmp_path: Path
+) -> None:
+    stream = b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n'
+    with serving(tmp_path / "sshd") as sshd, gateway(stream) as port:
+        environment = f"""
+gateway: {{port: {port}}}
+network: {{mesh: {{subnet: 127.0.0.0/8}}}}
+hosts:
+  edge:
+    address: 192.0.2.1
+    mesh: {{address: 127.0.0.1}}
+    roles: [gateway]
+    ssh:
+      address: 127.0.0.1
+      port: {sshd.port}
+      user: root
+      identity: {sshd.folder}/user
+      host_keys: ["{sshd.known_hosts_line.split(" ", 1)[1].strip()}"]
+"""
+        ended = stackctl(capsys, "ask", "test", "chat", "hello", cwd=project(tmp_path, environment).root)
+
+    assert ended == Ended(0, "Hello\n", "")
 
 
 @pytest.mark.parametrize(
