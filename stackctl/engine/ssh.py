@@ -85,7 +85,7 @@ def _login(
             banner_timeout=connection.timeout,
             auth_timeout=connection.timeout,
         )
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except (paramiko.SSHException, EOFError, OSError, UnicodeError) as error:
         client.close()
         raise _explained(connection, address, port, error) from error
     except BaseException:
@@ -166,8 +166,9 @@ def _record(connection: Connection, address: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
+    if isinstance(error, OSError) and error.errno is not None:
+        # the resolver's own numbers are negative, and unknown to `os.strerror`
+        return (os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)).lower()
     return str(error) or "the connection closed"
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import paramiko
 import pytest
@@ -97,6 +98,25 @@ def test_a_key_the_host_does_not_accept_is_named_as_the_cause(sshd: Sshd, tmp_pa
         finding = refused(sshd.connection(identity=str(other.folder / "user")))
 
     assert finding.what.startswith(f"127.0.0.1 port {sshd.port} accepts none of your keys")
+
+
+def test_a_name_that_nobody_knows_is_told_without_numbers(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    monkeypatch.setattr(ssh, "dial", Mock(side_effect=unknown))
+
+    said = refused(sshd.connection(address="gpu1.lan")).what
+
+    assert said == f"gpu1.lan port {sshd.port} cannot be reached: name or service not known"
+
+
+def test_a_name_that_no_resolver_could_be_asked_for_is_an_unreachable_host(sshd: Sshd) -> None:
+    name = "a" * 64
+
+    assert refused(sshd.connection(address=name)).what.startswith(
+        f"{name} port {sshd.port} cannot be reached: "
+    )
 
 
 def test_a_closed_port_is_an_unreachable_host(sshd: Sshd) -> None:
