@@ -965,9 +965,15 @@ def echo(kind: int, number: int, sequence: int, token: bytes) -> bytes:
 
 
 def _ip(*words: str) -> list[dict[str, Any]]:
-    """What `ip -json` lists."""
+    """What `ip -json` lists. OSError where it fails."""
     done = subprocess.run(["ip", "-json", *words], capture_output=True, text=True, timeout=10, check=False)
+    if done.returncode:
+        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
     return [each for each in json.loads(done.stdout.strip() or "[]") if each]
+
+
+def _own_routes(version: int) -> list[dict[str, Any]]:
+    return _ip(f"-{version}", "route", "show", "table", "all", "proto", str(PROTOCOL))
 
 
 def _batch(version: int, lines: Sequence[str]) -> None:
@@ -1123,16 +1129,16 @@ class Agent:
     def _observe(self, seen: Seen | None) -> None:
         before = self._state
         self._state, decisions = step(self.config, before, seen, time.monotonic())
+        for name, health in self._state.uplinks.items():
+            if health.phase != before.uplinks[name].phase:
+                _say(f"phase uplink={name} phase={health.phase} before={before.uplinks[name].phase}")
+                self._look_at = 0.0  # pins follow
         for decision in decisions:
             if isinstance(decision, Switch):
                 self._switch(decision)
             else:
                 _say(f"cut uplink={decision.uplink}")
                 _aside(_cut, self.config.uplink(decision.uplink), self.ports[decision.uplink].ways.values())
-        for name, health in self._state.uplinks.items():
-            if health.phase != before.uplinks[name].phase:
-                _say(f"phase uplink={name} phase={health.phase} before={before.uplinks[name].phase}")
-                self._look_at = 0.0  # pins follow
         if self._state.frozen and not before.frozen:
             _say("frozen: all uplinks look bad, so that nothing is moved")
         if decisions or isinstance(seen, Order) or self._look_at == 0.0:
@@ -1200,16 +1206,15 @@ class Agent:
             if str(rule.get("protocol")) == str(PROTOCOL)
         ]
         lines = amends(rules(self.config, self._state, self.ports, users, version), found, "rule")
-        listed = _ip(f"-{version}", "route", "show", "table", "all", "proto", str(PROTOCOL))
-        wanted = routes(self.config, self.ports, self._state.active, version)
-        lines += amends(wanted, [route_read(route, version) for route in listed], "route")
+        listed = [route_read(route, version) for route in _own_routes(version)]
+        lines += amends(routes(self.config, self.ports, self._state.active, version), listed, "route")
         if lines:
             _say(f"ipv{version}: {len(lines)} rules and routes set")
             _batch(version, lines)
 
     def _found(self) -> list[str]:
         """The uplinks that the route in use goes by, as an agent before us left it."""
-        hops = [hop for route in _ip("-4", "route", "show", "table", str(ACTIVE)) for hop in _hops(route)]
+        hops = [hop for route in _own_routes(4) if route["table"] == str(ACTIVE) for hop in _hops(route)]
         found = []
         for uplink in self.config.uplinks:
             alone = sum(each.interface == uplink.interface for each in self.config.uplinks) == 1
