@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any, Literal
@@ -128,14 +129,18 @@ class Config:
     metrics: str | None = None
     pins: tuple[Pin, ...] = ()
 
-    @property
+    @cached_property
     def ranked(self) -> tuple[str, ...]:
         """Names of the uplinks, the preferred one first and those that are metered last."""
         return tuple(uplink.name for uplink in sorted(self.uplinks, key=lambda each: each.metered))
 
     def uplink(self, name: str) -> Uplink:
         """The uplink of that name. KeyError where there is none."""
-        return {each.name: each for each in self.uplinks}[name]
+        return self._named[name]
+
+    @cached_property
+    def _named(self) -> Mapping[str, Uplink]:
+        return {each.name: each for each in self.uplinks}
 
 
 def configured(text: str) -> Config:
@@ -297,16 +302,17 @@ def _waiting(config: Config, name: str, before: Health, now: float) -> Health:
 def step(config: Config, state: State, seen: Seen | None, now: float) -> tuple[State, tuple[Decision, ...]]:
     """What is known after something was seen, or after time passed; and what to do."""
     failback = config.failback == "auto"
+    known = dict(state.uplinks)
+    doubtful = config.ranked
     if isinstance(seen, Order):
         state = _ordered(state, seen)
         failback = failback or seen.kind == "release"
-    elif seen is not None and seen.uplink in state.uplinks:
-        probing = config.uplink(seen.uplink).probing
-        health = _noted(state.uplinks[seen.uplink], probing, seen, now)
-        state = replace(state, uplinks={**state.uplinks, seen.uplink: health})
+    elif seen is not None and seen.uplink in known:
+        doubtful = (seen.uplink,)
+        known[seen.uplink] = _noted(known[seen.uplink], config.uplink(seen.uplink).probing, seen, now)
     if state.until is not None and now >= state.until:
         state = replace(state, forced=None, until=None)
-    judged = {name: _judged(config, name, health, now) for name, health in state.uplinks.items()}
+    judged = known | {name: _judged(config, name, known[name], now) for name in doubtful}
     return _decided(config, replace(state, uplinks=judged), failback, now)
 
 
@@ -375,7 +381,9 @@ def _phase(config: Config, probing: Probing, health: Health, now: float) -> Phas
         return "up" if health.met else "init"
     if health.phase == "down":
         return "recovering" if health.met >= probing.up_after else "down"
-    good, bad = _clean(config, probing, health), _dirty(config, probing, health)
+    found = quality(health, config.quorum) if config.on_degraded != "ignore" else (0.0, 0.0)
+    good = found is not None and found[0] <= probing.loss_up and found[1] <= probing.rtt_up
+    bad = found is not None and (found[0] > probing.loss_down or found[1] > probing.rtt_down)
     if bad:
         return "degraded"
     if health.phase == "degraded":
@@ -384,18 +392,9 @@ def _phase(config: Config, probing: Probing, health: Health, now: float) -> Phas
     return "recovering" if health.phase == "recovering" and (held or not good) else "up"
 
 
-def _clean(config: Config, probing: Probing, health: Health) -> bool:
-    found = quality(health, config.quorum)
-    if config.on_degraded == "ignore":
-        return True
+def _clean(config: Config, name: str, health: Health) -> bool:
+    probing, found = config.uplink(name).probing, quality(health, config.quorum)
     return found is not None and found[0] <= probing.loss_up and found[1] <= probing.rtt_up
-
-
-def _dirty(config: Config, probing: Probing, health: Health) -> bool:
-    found = quality(health, config.quorum)
-    if config.on_degraded == "ignore" or found is None:
-        return False
-    return found[0] > probing.loss_down or found[1] > probing.rtt_down
 
 
 def _decided(config: Config, state: State, failback: bool, now: float) -> tuple[State, tuple[Decision, ...]]:
@@ -422,9 +421,8 @@ def _answers(health: Health) -> bool:
 
 
 def _to_cut(config: Config, health: Health) -> bool:
-    return (health.phase == "down" and config.cut) or (
-        health.phase == "degraded" and config.on_degraded == "cut"
-    )
+    dead = health.phase == "down" and not (health.carrier and health.met)
+    return (dead and config.cut) or (health.phase == "degraded" and config.on_degraded == "cut")
 
 
 def _wanted(config: Config, state: State, failback: bool) -> tuple[tuple[str, ...], str]:
@@ -469,17 +467,14 @@ def _refuge(config: Config, state: State, leaving: str) -> str | None:
     mine = state.uplinks[leaving]
     if mine.phase not in {"down", "degraded"} or (mine.phase == "down" and mine.met):
         return None
-    others = [name for name in config.ranked if name != leaving and _answers(state.uplinks[name])]
-    if mine.phase == "down":  # what fails with us at the same time fails for another reason than this uplink
-        others = [name for name in others if not mine.carrier or state.uplinks[name].last_met > mine.last_met]
-    else:
-        others = [
-            name
-            for name in others
-            if state.uplinks[name].phase == "up"
-            and _clean(config, config.uplink(name).probing, state.uplinks[name])
-        ]
-    return min(others, key=lambda name: _RANK[state.uplinks[name].phase], default=None)
+    others = {name: state.uplinks[name] for name in config.ranked if name != leaving}
+    if mine.phase == "degraded":
+        fit = [name for name, each in others.items() if each.phase == "up" and _clean(config, name, each)]
+    else:  # what fails with us at the same time fails for another reason than this uplink
+        proven = mine.last_met if mine.carrier else -math.inf
+        fit = [name for name, each in others.items() if each.last_met > proven]
+    fit = [name for name in fit if _answers(others[name])]
+    return min(fit, key=lambda name: _RANK[state.uplinks[name].phase], default=None)
 
 
 def _spread(config: Config, state: State, failback: bool) -> tuple[str, ...]:

@@ -1,13 +1,12 @@
 """The agent's state machine under a clock of our own: time passes as fast as it is computed."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from stackctl.agents.wan import (
     Answer,
     Config,
-    Cut,
+    Decision,
     Link,
     Order,
     Probing,
@@ -26,7 +25,7 @@ TARGETS = tuple(Target("icmp", address) for address in ("1.1.1.1", "8.8.8.8", "9
 
 
 def uplink(name: str, number: int, **changed: Any) -> Uplink:
-    given = {"gateway": f"192.0.2.{number}", "probing": BALANCED} | changed
+    given: dict[str, Any] = {"gateway": f"192.0.2.{number}", "probing": BALANCED} | changed
     return Uplink(name, number, f"wan{number}", **given)
 
 
@@ -54,14 +53,18 @@ class Course:
         self._lost = dict.fromkeys(written.ranked, 0.0)
 
     def see(self, seen: Seen | None) -> "Course":
-        self.state, decisions = step(self.config, self.state, seen, self.now)
+        before = self.state
+        self.state, decisions = step(self.config, before, seen, self.now)
         for decision in decisions:
-            if isinstance(decision, Switch):
-                self.switches.append(decision.new)
-                self.times.append(self.now)
-            if isinstance(decision, Cut):
-                self.cuts.append(decision.uplink)
+            self.decided(before, decision)
         return self
+
+    def decided(self, _before: State, decision: Decision) -> None:
+        if isinstance(decision, Switch):
+            self.switches.append(decision.new)
+            self.times.append(self.now)
+        else:
+            self.cuts.append(decision.uplink)
 
     def order(self, kind: Any, uplink: str = "", seconds: float | None = None) -> "Course":
         return self.see(Order(kind, uplink, self.now + seconds if seconds else None))
@@ -80,7 +83,8 @@ class Course:
         return {name: health.phase for name, health in self.state.uplinks.items()}
 
     def _tick(self, name: str, weather: str) -> None:
-        self.see(Link(name, weather != "unplugged"))
+        if self.state.uplinks[name].carrier != (weather != "unplugged"):
+            self.see(Link(name, weather != "unplugged"))
         answers = [self._answer(name, index, weather) for index in range(len(TARGETS))]
         for index, rtt in enumerate(answers):
             self.see(Answer(name, index, rtt))
@@ -105,11 +109,4 @@ def settled(written: Config | None = None) -> Course:
     course = Course(written or config()).run(60)
     course.switches.clear()
     course.times.clear()
-    return course
-
-
-def probed(course: Course, **changed: Any) -> Course:
-    """The same under other numbers, from here on."""
-    uplinks = tuple(replace(each, probing=replace(each.probing, **changed)) for each in course.config.uplinks)
-    course.config = replace(course.config, uplinks=uplinks)
     return course
