@@ -219,6 +219,8 @@ class Health:
     """Ticks in a row with one."""
     last_met: float = -math.inf
     """When the youngest tick was sent that was met."""
+    heard: float = -math.inf
+    """When a tick was last seen to be met."""
     samples: Mapping[int, tuple[Sample, ...]] = field(default_factory=dict)
     falls: tuple[float, ...] = ()
     """When it left use for what it did."""
@@ -334,7 +336,7 @@ def _noted(health: Health, probing: Probing, seen: Answer | Tick | Link, now: fl
         return replace(health, samples={**health.samples, seen.target: (*kept, Sample(now, seen.rtt))})
     if seen.met:
         last = max(health.last_met, seen.sent)
-        return replace(health, met=health.met + 1, missed=0, last_met=last)
+        return replace(health, met=health.met + 1, missed=0, last_met=last, heard=now)
     if seen.late > probing.interval:  # what was not heard while we did not run proves nothing
         return health
     if seen.sent < health.last_met:  # it took its whole timeout, while a younger one was answered
@@ -401,7 +403,7 @@ def _decided(config: Config, state: State, failback: bool, now: float) -> tuple[
     if state.paused:
         return state, ()
     decisions: list[Decision] = []
-    wanted, why = _wanted(config, state, failback)
+    wanted, why = _wanted(config, state, failback, now)
     if wanted != state.active:
         decisions.append(Switch(state.active, wanted, why))
         if state.active:
@@ -425,16 +427,16 @@ def _to_cut(config: Config, health: Health) -> bool:
     return (dead and config.cut) or (health.phase == "degraded" and config.on_degraded == "cut")
 
 
-def _wanted(config: Config, state: State, failback: bool) -> tuple[tuple[str, ...], str]:
+def _wanted(config: Config, state: State, failback: bool, now: float) -> tuple[tuple[str, ...], str]:
     """Uplinks to be on, and why."""
     if state.forced and state.uplinks[state.forced].phase not in {"down", "init"}:
         return (state.forced,), f"`{state.forced}` was asked for"
     if not state.active:
         return _first(config, state), "the first that answers"
     if config.mode == "weighted":
-        return _spread(config, state, failback), "what works changed"
+        return _spread(config, state, failback, now), "what works changed"
     active = state.active[0]
-    if (left := _refuge(config, state, active)) is not None:
+    if (left := _refuge(config, state, active, now)) is not None:
         return (left,), f"`{active}` is {state.uplinks[active].phase}"
     ranked = config.ranked
     for name in ranked[: ranked.index(active)] if failback else ():
@@ -462,7 +464,7 @@ def _first(config: Config, state: State) -> tuple[str, ...]:
 _RANK: Mapping[Phase, int] = {"up": 0, "recovering": 1, "degraded": 2, "init": 3, "down": 4}
 
 
-def _refuge(config: Config, state: State, leaving: str) -> str | None:
+def _refuge(config: Config, state: State, leaving: str, now: float) -> str | None:
     """Where to go from an uplink that is bad; None: it is not, or nothing is known to be better."""
     mine = state.uplinks[leaving]
     if mine.phase not in {"down", "degraded"} or (mine.phase == "down" and mine.met):
@@ -472,20 +474,24 @@ def _refuge(config: Config, state: State, leaving: str) -> str | None:
         fit = [name for name, each in others.items() if each.phase == "up" and _clean(config, name, each)]
     else:  # what fails with us at the same time fails for another reason than this uplink
         proven = mine.last_met if mine.carrier else -math.inf
-        fit = [name for name, each in others.items() if each.last_met > proven]
+        fit = [
+            name
+            for name, each in others.items()
+            if each.last_met > proven and now - each.heard <= 2 * config.uplink(name).probing.interval
+        ]
     fit = [name for name in fit if _answers(others[name])]
     return min(fit, key=lambda name: _RANK[state.uplinks[name].phase], default=None)
 
 
-def _spread(config: Config, state: State, failback: bool) -> tuple[str, ...]:
+def _spread(config: Config, state: State, failback: bool, now: float) -> tuple[str, ...]:
     """All that work, the metered ones only where no other does."""
-    kept = [name for name in state.active if _refuge(config, state, name) is None]
+    kept = [name for name in state.active if _refuge(config, state, name, now) is None]
     joined = [
         name for name in config.ranked if state.uplinks[name].phase == "up" and (failback or name in kept)
     ]
     found = [name for name in config.ranked if name in kept or name in joined]
     if not found:
-        refuge = _refuge(config, state, state.active[0])
+        refuge = _refuge(config, state, state.active[0], now)
         found = [refuge] if refuge else list(state.active)
     if any(_answers(state.uplinks[name]) for name in found):
         return _unmetered(config, found)

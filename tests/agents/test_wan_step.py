@@ -56,6 +56,12 @@ def test_an_uplink_that_fails_with_the_other_is_no_refuge_though_its_verdict_is_
     assert (course.phases(), course.switches) == ({"fibre": "down", "lte": "down"}, [])
 
 
+def test_an_uplink_that_fell_silent_a_moment_after_the_other_is_no_refuge() -> None:
+    course = settled().run(0.5, fibre="dead").run(60, fibre="dead", lte="dead")
+
+    assert (course.switches, course.cuts) == ([], [])
+
+
 def test_the_first_to_come_back_after_all_were_bad_is_used_at_once() -> None:
     course = settled().run(20, fibre="dead", lte="dead").run(5, fibre="dead")
 

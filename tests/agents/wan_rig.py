@@ -151,6 +151,50 @@ class Rig:
         shutil.rmtree(self.folder)
 
 
+@dataclass
+class Running:
+    """An agent at work on the rig's host."""
+
+    rig: Rig
+    config: Path
+    folder: Path
+    process: "subprocess.Popen[str]"
+
+    def status(self) -> dict[str, Any]:
+        return json.loads((self.folder / "wan.json").read_text())  # type: ignore[no-any-return]
+
+    @property
+    def active(self) -> list[str]:
+        return list(self.status()["active"])
+
+    @property
+    def phases(self) -> dict[str, str]:
+        return {each["name"]: each["phase"] for each in self.status()["uplinks"]}
+
+    def log(self) -> str:
+        return self.rig.log(self.process)
+
+    def say(self, *words: str) -> str:
+        """What an operator's command says."""
+        environment = f"RUNTIME_DIRECTORY={self.folder}"
+        return self.rig.run("host", "env", environment, sys.executable, "-I", AGENT, *words, self.config)
+
+    def until(self, active: str, seconds: float = 20.0) -> None:
+        """Wait for the uplinks in use: their names with `+` between."""
+        _until(lambda: "+".join(self.active) == active, seconds)
+
+
+def agent(made: Rig, written: Mapping[str, Any], **environment: str) -> Running:
+    """The agent with that file, once it has made its first choice; one started before may have left its state."""
+    config, folder = made.folder / "config.json", made.folder / "run"
+    config.write_text(json.dumps(written))
+    argv = (sys.executable, "-I", AGENT, "run", config)
+    process = made.start("host", *argv, RUNTIME_DIRECTORY=str(folder), **environment)
+    running = Running(made, config, folder, process)
+    _until(lambda: "uplink" in running.log() and bool(running.active))
+    return running
+
+
 @contextlib.contextmanager
 def rig(*, impaired: Sequence[int] = ()) -> Iterator[Rig]:
     """All of it up; providers in `impaired` are behind a cable with weather."""
