@@ -619,8 +619,8 @@ def _hop_read(hop: Mapping[str, Any]) -> str:
 
 def amends(wanted: Sequence[str], found: Sequence[str], kind: Literal["rule", "route"]) -> list[str]:
     """Lines of `ip -batch` that make of what was found what is wanted; what is to be comes before what is not."""
-    add, end = ("rule add", "") if kind == "rule" else ("route replace", f" proto {PROTOCOL}")
-    lines = [f"{add} {each}{end}" for each in wanted if each not in found]
+    add = "rule add" if kind == "rule" else f"route replace proto {PROTOCOL}"
+    lines = [f"{add} {each}" for each in wanted if each not in found]
     places = {_place(each) for each in wanted} if kind == "route" else set()
     stale = [each for each in found if each not in wanted and _place(each) not in places]
     return lines + [f"{kind} del {each}" for each in stale]
