@@ -20,7 +20,6 @@ from stackctl.ops.step import Guard, Step, changes
 from stackctl.ops.trace import saw
 from stackctl.ops.unitstate import Unit
 from stackctl.ops.wording import some
-from stackctl.schema.wording import similar
 
 WANTS = f"/etc/systemd/system/multi-user.target.wants/{wan.UNIT}"
 """What starts the agent at boot."""
@@ -57,6 +56,9 @@ def guard(artifacts: Sequence[Artifact]) -> Guard:
 _OWN = (wan.MARKS_FILE, wan.AGENT_FILE, wan.CONFIG_FILE, wan.UNIT_FILE, wan.NETWORKD_FILE, WANTS)
 
 
+_NOBODY_TELLS = "install iproute2 on the host, without which nobody can tell"
+
+
 @dataclass(frozen=True)
 class Interface:
     """A network interface with its addresses; `peers` are those at the other ends of its point-to-point links."""
@@ -80,7 +82,7 @@ class Network(FactBase[Ways]):
     def command(self) -> str:
         """A line of JSON each; a host without IPv6 has none of its routes."""
         return (
-            "ip -j address show || exit\n"
+            "command -v ip >/dev/null || exit 0\nip -j address show || exit\n"
             "ip -j -4 route show table main default\nip -j -6 route show table main default || true"
         )
 
@@ -149,8 +151,8 @@ def _missing(uplink: UplinkSpec, seen: Ways) -> Iterator[Finding]:
     where = f"uplink {uplink.name}"
     interface = seen.interfaces.get(uplink.interface)
     if interface is None:
-        there = [name for name in seen.interfaces if name != "lo"]
-        hint = similar(uplink.interface, there, "install iproute2, without which nobody can tell")
+        there = [f"`{name}`" for name in sorted(seen.interfaces) if name != "lo"]
+        hint = f"correct `interface`; there are {', '.join(there)}" if there else _NOBODY_TELLS
         yield Finding(where, f"the host has no interface `{uplink.interface}`", hint)
         return
     yield from _gateway(where, uplink, interface, seen)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from stackctl.core.form import AbsolutePath, Form, InterfaceName, UserName
+from stackctl.core.form import AbsolutePath, Form, InterfaceName, UserName, worded
 from stackctl.core.model import Model
 from stackctl.schema.probing import Probing, ProbingProfile
 
@@ -26,12 +26,12 @@ class Uplink(Model):
     """Its name in what is shown, in metrics, and in `stackctl wan switch`."""
     interface: InterfaceName
     """Network interface that it leaves by; two uplinks can share one where they have two gateways."""
-    gateway: IPv4Address | Literal["auto"] = "auto"
+    gateway: Annotated[IPv4Address | Literal["auto"], worded("an IPv4 address, or `auto`")] = "auto"
     """Router; `auto`: the one that the interface's DHCP or static configuration brings, followed when it changes."""
-    address: IPv4Interface | None = None
+    address: Annotated[IPv4Interface | None, worded("an IPv4 address, such as `192.0.2.11/24`")] = None
     """The host's own address on this uplink, with its network's length, `192.0.2.11/24`, or alone; without it the first
     that the interface has in the gateway's network."""
-    gateway6: IPv6Address | Literal["auto"] | None = None
+    gateway6: Annotated[IPv6Address | Literal["auto"] | None, worded("an IPv6 address, or `auto`")] = None
     """Router for IPv6; without it the uplink carries IPv4 alone."""
     priority: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Lower is preferred; without it uplinks are preferred in the order in which they are written. All have one, or none."""
@@ -51,18 +51,20 @@ class Uplink(Model):
 class Target(Model):
     """Something on the internet that answers as long as an uplink works; one of the settings is given."""
 
-    icmp: IPv4Address | IPv6Address | None = None
+    icmp: Annotated[IPv4Address | IPv6Address | None, worded("an IPv4 or IPv6 address")] = None
     """Address that answers a ping."""
     tcp: Annotated[str, Form(_ENDPOINT, "`ADDRESS:PORT`, such as `192.0.2.1:443`")] | None = None
     """Address and port that accept a connection."""
-    dns: IPv4Address | IPv6Address | None = None
+    dns: Annotated[IPv4Address | IPv6Address | None, worded("an IPv4 or IPv6 address")] = None
     """Address of a name server that answers a query."""
 
     @model_validator(mode="after")
     def _one(self) -> "Target":
         given = [value for value in (self.icmp, self.tcp, self.dns) if value is not None]
         if len(given) != 1:
-            raise PydanticCustomError("target", "needs exactly one of `icmp`, `tcp` and `dns`")
+            raise PydanticCustomError(
+                "target", "needs exactly one of `icmp`, `tcp` and `dns`", {"hint": "write one"}
+            )
         return self
 
 
@@ -79,7 +81,9 @@ class Pin(Model):
     @model_validator(mode="after")
     def _one(self) -> "Pin":
         if (self.user is None) == (self.source is None):
-            raise PydanticCustomError("pin", "needs exactly one of `user` and `source`")
+            raise PydanticCustomError(
+                "pin", "needs exactly one of `user` and `source`", {"hint": "write one; make two pins of two"}
+            )
         return self
 
 
@@ -120,7 +124,9 @@ class Wan(Model):
     def _a_choice(self) -> "Wan":
         if len(self.uplinks) == 1:
             raise PydanticCustomError(
-                "uplinks", "needs two or more `uplinks`, or `uplinks: []` to have none managed any more"
+                "uplinks",
+                "needs two or more `uplinks`",
+                {"hint": "add another, or write `uplinks: []` to have none managed any more"},
             )
         return self
 
