@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.opening import Opening
-from stackctl.schema import uplinks
+from stackctl.schema import uplinks as written
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.probing import resolved
 from stackctl.schema.problem import Problem
@@ -82,8 +82,8 @@ class WanSpec:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the agent reads."""
-        return {
+        """What the agent reads, by the three kinds of it."""
+        settings = {
             "mode": self.mode,
             "quorum": self.quorum,
             "failback": self.failback,
@@ -91,10 +91,9 @@ class WanSpec:
             "cut": self.cut,
             "hook": self.hook,
             "metrics": METRICS_FILE,
-            "uplinks": [asdict(uplink) for uplink in self.uplinks],
-            "targets": [dict(target) for target in self.targets],
-            "pins": [_without_none(asdict(pin)) for pin in self.pins],
         }
+        lists = {"targets": self.targets, "pins": [_without_none(asdict(pin)) for pin in self.pins]}
+        return {"settings": settings, "lists": lists, "uplinks": [asdict(uplink) for uplink in self.uplinks]}
 
     @property
     def passing(self) -> frozenset[str]:
@@ -147,7 +146,7 @@ def resolve(fleet: Fleet, host: str) -> WanSpec | None:
         failback=wan.failback,
         pins=tuple(_pin(pin) for pin in wan.pins),
         hook=wan.hook,
-        sysctl=uplinks.kernel_settings(wan),
+        sysctl=written.kernel_settings(wan),
         before=_before(fleet, host),
         metrics_of_dhcp=_metrics(wan) if system.startswith("ubuntu") else {},
         next_hops=system in _NEXT_HOPS,
@@ -175,7 +174,7 @@ def templates(spec: WanSpec) -> tuple[FileTemplate, ...]:
         FileTemplate(SYSCTL_FILE, "wan/sysctl.conf.j2", {"sysctl": spec.sysctl}),
         FileTemplate(MARKS_FILE, "wan/wan.nft.j2", {"table": TABLE, "marks": marks(spec)}),
         FileTemplate(AGENT_FILE, "wan/wan.py.j2", {"agent": agent}, mode=0o755),
-        FileTemplate(CONFIG_FILE, "wan/wan.json.j2", {"config": spec.config}),
+        FileTemplate(CONFIG_FILE, "wan/wan.json.j2", spec.config),
         FileTemplate(UNIT_FILE, "wan/wan.service.j2", unit),
         FileTemplate(NETWORKD_FILE, "wan/networkd.conf.j2", {"next_hops": spec.next_hops}),
         *dropins,
@@ -199,7 +198,7 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
 
 def check(fleet: Fleet) -> Iterator[Problem]:
     """Uplinks that cannot work beside each other, or whose failure nobody could tell."""
-    yield from uplinks.problems(fleet)
+    yield from written.problems(fleet)
 
 
 def dropin(interface: str) -> str:
@@ -222,7 +221,8 @@ class Mark:
 
 def marks(spec: WanSpec) -> tuple[Mark, ...]:
     """Two uplinks on one interface are told apart by the next hop and by the address that was asked for."""
-    return tuple(_mark(uplink, shared=uplink.interface in spec.shared) for uplink in spec.uplinks)
+    uplinks = sorted(spec.uplinks, key=lambda uplink: uplink.number)
+    return tuple(_mark(uplink, shared=uplink.interface in spec.shared) for uplink in uplinks)
 
 
 def _mark(uplink: UplinkSpec, *, shared: bool) -> Mark:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stackctl.agents import wan as agent
 from stackctl.capabilities import load_fleet, wan
 from stackctl.render import job
 from tests.expected import expect_files, files_of
@@ -80,7 +81,7 @@ def test_targets_are_told_to_the_agent_with_their_method(tmp_path: Path) -> None
     targets = 'targets: [{icmp: 1.1.1.1}, {tcp: "192.0.2.1:443"}, {dns: "2620:fe::fe"}]'
     uplinks = "{name: a, interface: w1, gateway6: auto}, {name: b, interface: w2, gateway6: auto}"
 
-    assert resolved(tmp_path, uplinks, targets).config["targets"] == [
+    assert list(resolved(tmp_path, uplinks, targets).targets) == [
         {"method": "icmp", "address": "1.1.1.1"},
         {"method": "tcp", "address": "192.0.2.1", "port": 443},
         {"method": "dns", "address": "2620:fe::fe"},
@@ -134,12 +135,25 @@ def test_addresses_from_dhcp_under_netplan(tmp_path: Path) -> None:
     expect_files("wan/netplan", rendered(tmp_path, host(uplinks, more="os: ubuntu-24.04")))
 
 
+def test_the_agent_understands_its_configuration(tmp_path: Path) -> None:
+    pins = "pins: [{uplink: lte, user: cloudflared}, {uplink: fibre, source: 172.30.0.0/24}], mode: weighted"
+    text = rendered(tmp_path, host(TWO, pins))["etc/stackctl/wan.json"]
+
+    config = agent.configured(text)
+
+    assert [(each.name, each.number, each.gateway) for each in config.uplinks] == [
+        ("fibre", 1, "198.18.1.1"),
+        ("lte", 2, "auto"),
+    ]
+    assert [(pin.user, pin.source) for pin in config.pins] == [("cloudflared", None), (None, "172.30.0.0/24")]
+    assert (config.mode, len(config.targets)) == ("weighted", 3)
+
+
 def test_the_agent_is_the_packages_own(tmp_path: Path) -> None:
     found = project(tmp_path, host(TWO))
     files = files_of(job(load_fleet(found.root, "test"), found, "a"), "wan")
 
-    agent = Path(wan.__file__).parents[1] / "agents/wan.py"
-    assert files["usr/lib/stackctl/wan.py"] == agent.read_text("utf-8")
+    assert files["usr/lib/stackctl/wan.py"] == Path(agent.__file__).read_text("utf-8")
 
 
 @pytest.mark.skipif(not Path(NFT).exists() or os.geteuid() != 0, reason="needs nft and root")
