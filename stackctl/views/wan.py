@@ -30,7 +30,12 @@ def probe_text(host: str, told: Mapping[str, Any]) -> str:
 
 
 def _answer(rtt: float | None) -> str:
-    return "no answer" if rtt is None else f"{rtt * 1000:.0f} ms"
+    return "no answer" if rtt is None else _milliseconds(rtt)
+
+
+def _milliseconds(seconds: float) -> str:
+    """`0.4 ms`, `12 ms`."""
+    return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
 
 
 def head(seen: Uplinks) -> str:
@@ -73,7 +78,7 @@ def span(seconds: float) -> str:
 def _state(uplink: UplinkState, now: float) -> str:
     if uplink.phase == "init":
         return "not probed yet"
-    if uplink.usable_at is not None:
+    if uplink.usable_at is not None and not uplink.active:
         left = uplink.usable_at - now
         return f"recovering, used again {f'in {span(left)}' if left > 0 else 'soon'}"
     carrier = "" if uplink.carrier else ", no carrier"
@@ -82,5 +87,5 @@ def _state(uplink: UplinkState, now: float) -> str:
 
 def _quality(uplink: UplinkState) -> str:
     loss = "" if uplink.loss is None else f"{uplink.loss:>4.0%} lost"
-    rtt = "" if uplink.rtt is None else f"{uplink.rtt * 1000:>5.0f} ms"
+    rtt = "" if uplink.rtt is None else f"{_milliseconds(uplink.rtt):>8}"
     return f"{loss:<9}  {rtt}" if uplink.phase != "down" else ""

@@ -68,6 +68,10 @@ def test_what_an_operator_wants_of_it_is_told_beside_it(more: dict[str, Any], he
             uplink("lte", "recovering", usable_at=NOW - 1),
             "    lte  recovering, used again soon    0% lost     25 ms",
         ),
+        (
+            uplink("lte", "recovering", since=60, active=True, usable_at=NOW + 42, rtt=0.0004),
+            "  > lte  recovering for 60 s    0% lost    0.4 ms",
+        ),
         (uplink("lte", "degraded", since=60), "    lte  degraded for 60 s    0% lost     25 ms"),
     ],
 )
