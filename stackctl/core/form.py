@@ -4,7 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from stackctl.core.secret import NAME
@@ -31,6 +39,18 @@ class Form:
         if re.fullmatch(self.pattern, text) is None:
             raise PydanticCustomError("form", "{wording}", {"wording": self.wording})
         return text
+
+
+def worded(wording: str) -> WrapValidator:
+    """Annotation for a value of several types, none of which fits: one finding that tells a person how it looks."""
+
+    def judged(value: Any, judge: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return judge(value)
+        except ValidationError as error:
+            raise PydanticCustomError("form", "{wording}", {"wording": wording}) from error
+
+    return WrapValidator(judged)
 
 
 def _number_as_text(value: Any) -> Any:

@@ -10,6 +10,7 @@ from stackctl.core.finding import Finding
 from stackctl.core.job import Job
 from stackctl.doctor.rung import Rung
 from stackctl.engine.actor import Actor
+from stackctl.engine.batch import Answer
 from stackctl.engine.hostkeys import NewKey
 from stackctl.ops.fleet import Told
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
@@ -119,6 +120,12 @@ class Hosts(ABC):
     @abstractmethod
     def examine(self, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host, those of its GPUs last, and why there are none of the others."""
+
+    @abstractmethod
+    def ask(
+        self, scripts: Mapping[str, Sequence[str]]
+    ) -> tuple[Mapping[str, tuple[Answer, ...]], tuple[Finding, ...]]:
+        """What came of these short scripts on each host, in one exchange, and why nothing did on the others."""
 
     @abstractmethod
     def close(self) -> None:

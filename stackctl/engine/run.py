@@ -15,6 +15,7 @@ from stackctl.doctor.ladder import ladder
 from stackctl.doctor.rung import Rung
 from stackctl.engine import lock, record
 from stackctl.engine.actor import Actor
+from stackctl.engine.batch import Answer, Command
 from stackctl.engine.course import Reading, applied, fingerprints, read
 from stackctl.engine.declare import Declared, declare
 from stackctl.engine.describe import change
@@ -37,6 +38,8 @@ from stackctl.plan.receipt import Visit, visits
 logging.getLogger("pyinfra").setLevel(logging.INFO)
 
 _Told = TypeVar("_Told")
+_SHORT = 30
+"""Seconds for a script that only asks."""
 
 
 class Run(Hosts):
@@ -165,6 +168,12 @@ class Run(Hosts):
             {host: _examination(self.declared[host], gpu_only=gpu_only) for host in self.sessions}
         )
 
+    def ask(
+        self, scripts: Mapping[str, Sequence[str]]
+    ) -> tuple[dict[str, tuple[Answer, ...]], tuple[Finding, ...]]:
+        """What came of these short scripts on each host, in one exchange, and why nothing did on the others."""
+        return self._told({host: _asked(scripts[host]) for host in self.sessions if host in scripts})
+
     def _told(self, work: Mapping[str, Work[_Told]]) -> tuple[dict[str, _Told], tuple[Finding, ...]]:
         """What came of this on each host, and why nothing did on the others."""
         told: dict[str, _Told] = {}
@@ -221,6 +230,10 @@ def _examination(declared: Declared, *, gpu_only: bool) -> Work[tuple[Rung, ...]
     look, receipt = yield from looked_over(declared.job)
     records = general.Records(receipt, fingerprints(declared))
     return (*general.rungs(declared.job, look, records), *gpus)
+
+
+def _asked(scripts: Sequence[str]) -> Work[tuple[Answer, ...]]:
+    return tuple((yield [Command(script, _SHORT) for script in scripts]))
 
 
 def _history() -> Work[tuple[Visit, ...]]:

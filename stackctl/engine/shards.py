@@ -22,6 +22,7 @@ from stackctl.core.finding import FailureError, Finding
 from stackctl.core.job import Job
 from stackctl.doctor.rung import Rung
 from stackctl.engine.actor import Actor
+from stackctl.engine.batch import Answer
 from stackctl.engine.hostkeys import NewKey
 from stackctl.engine.hosts import Grants, Hosts, Recorded
 from stackctl.engine.run import Run
@@ -160,6 +161,13 @@ class Shards(Hosts):
     def examine(self, gpu_only: bool) -> tuple[Mapping[str, tuple[Rung, ...]], tuple[Finding, ...]]:
         """The doctor's rungs of each host."""
         parts = self._all("examine", gpu_only)
+        return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
+
+    def ask(
+        self, scripts: Mapping[str, Sequence[str]]
+    ) -> tuple[Mapping[str, tuple[Answer, ...]], tuple[Finding, ...]]:
+        """What came of these short scripts on each host."""
+        parts = self._all("ask", scripts)
         return _merged(told for told, _ in parts), tuple(finding for _, found in parts for finding in found)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The machine itself: which system it runs, its name, its kernel's settings, its reboots."""
 
 import shlex
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,12 +135,16 @@ def named(hostname: str) -> Generator[Step, None, None]:
 
 
 @operation()
-def sysctl(values: Mapping[str, str]) -> Generator[Step, None, None]:
-    """Have the running kernel use these settings; a file in /etc/sysctl.d keeps them over a reboot."""
+def sysctl(values: Mapping[str, str], passing: Collection[str] = ()) -> Generator[Step, None, None]:
+    """Have the running kernel use these settings; a file in /etc/sysctl.d keeps them over a reboot.
+
+    Those that are `passing` come and go, as interfaces do: while one is not there, the file alone has it.
+    """
     found = host.get_fact(Sysctl, keys=sorted(values)) if values else {}
     for key, value in sorted(values.items()):
         saw(f"kernel setting {key}", **({"value": found[key]} if key in found else {}))
-        if found.get(key) != " ".join(value.split()):
+        there = key in found or key not in passing
+        if there and found.get(key) != " ".join(value.split()):
             yield Step(
                 f"sysctl -q -w {shlex.quote(f'{key}={value}')}",
                 reason=f"{key} {found.get(key, 'unset')} becomes {value}",

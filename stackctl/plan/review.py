@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.capabilities.gpu import GpuSpec
 from stackctl.capabilities.serving import ServingSpec
+from stackctl.capabilities.wan import WanSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
@@ -17,6 +18,7 @@ from stackctl.plan.delta import record, shown
 from stackctl.plan.difference import Difference, listed, settings
 from stackctl.plan.drivers import drivers, on_gpus, replaced
 from stackctl.plan.routes import routes
+from stackctl.plan.uplinks import left, uplinks
 from stackctl.schema.fleet import Fleet
 
 _Spec = TypeVar("_Spec")
@@ -149,12 +151,19 @@ def _part(capability: str, old: Part | None, new: Part | None, sides: tuple[str,
         capability,
         tuple(_differences(old.spec if old else None, new.spec if new else None)),
         tuple(change for change in changes if change is not None),
-        tuple(path for path in old_files if path not in new_files),
+        () if _taken_away(new) else tuple(path for path in old_files if path not in new_files),
     )
 
 
+def _taken_away(part: Part | None) -> bool:
+    """Whether an apply removes what it does not write any more."""
+    return part is not None and isinstance(part.spec, WanSpec) and not part.spec.uplinks
+
+
 def _differences(before: Any, after: Any) -> Iterator[Difference]:
-    if after is None:
+    if after is None and isinstance(before, WanSpec):
+        yield left(before)
+    elif after is None:
         names = tuple(before.project.services) if isinstance(before, ServingSpec) else ()
         note = "no longer managed: an apply leaves what it set up as it is"
         yield Difference("remove", "containers" if names else "everything", items=names, note=note)
@@ -164,6 +173,8 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
         yield from drivers(before, after)
     elif isinstance(after, GatewaySpec):
         yield from routes(before, after)
+    elif isinstance(after, WanSpec):
+        yield from uplinks(before, after)
     else:
         yield from settings(before, after)
 

@@ -1,21 +1,22 @@
 """Two or more ways to the internet on one host, and how to tell which of them work."""
 
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from stackctl.core.form import AbsolutePath, Form, InterfaceName, UserName
+from stackctl.core.form import AbsolutePath, Form, InterfaceName, UserName, worded
 from stackctl.core.model import Model
+from stackctl.schema.probing import Probing, ProbingProfile
 
 UplinkName = Annotated[
     str, Form(r"[a-z][a-z0-9-]{0,14}", "lower-case letters, digits and hyphens, 15 at most")
 ]
-ProbingProfile = Literal["balanced", "fast", "lte"]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-Share = Annotated[float, Field(ge=0, le=1)]
+
+_BYTE = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_ENDPOINT = rf"({_BYTE}\.){{3}}{_BYTE}:[1-9][0-9]{{0,4}}"
 
 
 class Uplink(Model):
@@ -25,14 +26,18 @@ class Uplink(Model):
     """Its name in what is shown, in metrics, and in `stackctl wan switch`."""
     interface: InterfaceName
     """Network interface that it leaves by; two uplinks can share one where they have two gateways."""
-    gateway: IPv4Address | Literal["auto"] = "auto"
+    gateway: Annotated[IPv4Address | Literal["auto"], worded("an IPv4 address, or `auto`")] = "auto"
     """Router; `auto`: the one that the interface's DHCP or static configuration brings, followed when it changes."""
-    address: IPv4Address | None = None
-    """The host's own address on this uplink; without it the first that the interface has in the gateway's network."""
-    gateway6: IPv6Address | Literal["auto"] | None = None
+    address: Annotated[IPv4Interface | None, worded("an IPv4 address, such as `192.0.2.11/24`")] = None
+    """The host's own address on this uplink, with its network's length, `192.0.2.11/24`, or alone; without it the first
+    that the interface has in the gateway's network."""
+    gateway6: Annotated[IPv6Address | Literal["auto"] | None, worded("an IPv6 address, or `auto`")] = None
     """Router for IPv6; without it the uplink carries IPv4 alone."""
     priority: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Lower is preferred; without it uplinks are preferred in the order in which they are written."""
+    """Lower is preferred; without it uplinks are preferred in the order in which they are written. All have one, or none."""
+    number: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Number of its routing table and mark on the host; without it the place where it is written. Give it when you write
+    a new uplink before others, so that connections that are open keep to theirs."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
     """Share of new connections with `mode: weighted`."""
     profile: ProbingProfile | None = None
@@ -40,50 +45,27 @@ class Uplink(Model):
     mtu: Annotated[int, Field(ge=576, le=9216)] = 1500
     """Largest packet in bytes that gets through whole, as over PPPoE 1492; the mesh keeps to the least of all."""
     metered: bool = False
-    """Paid by volume: taken last, and never used by half in `mode: weighted`."""
+    """Paid by volume: used only while none of the others works, in `mode: weighted` too."""
 
 
 class Target(Model):
     """Something on the internet that answers as long as an uplink works; one of the settings is given."""
 
-    icmp: IPv4Address | IPv6Address | None = None
+    icmp: Annotated[IPv4Address | IPv6Address | None, worded("an IPv4 or IPv6 address")] = None
     """Address that answers a ping."""
-    tcp: Annotated[str, Form(r"([0-9]{1,3}\.){3}[0-9]{1,3}:[0-9]{1,5}", "`ADDRESS:PORT`")] | None = None
+    tcp: Annotated[str, Form(_ENDPOINT, "`ADDRESS:PORT`, such as `192.0.2.1:443`")] | None = None
     """Address and port that accept a connection."""
-    dns: IPv4Address | IPv6Address | None = None
+    dns: Annotated[IPv4Address | IPv6Address | None, worded("an IPv4 or IPv6 address")] = None
     """Address of a name server that answers a query."""
 
     @model_validator(mode="after")
     def _one(self) -> "Target":
         given = [value for value in (self.icmp, self.tcp, self.dns) if value is not None]
         if len(given) != 1:
-            raise PydanticCustomError("target", "needs exactly one of `icmp`, `tcp` and `dns`")
+            raise PydanticCustomError(
+                "target", "needs exactly one of `icmp`, `tcp` and `dns`", {"hint": "write one"}
+            )
         return self
-
-
-class Probing(Model):
-    """Numbers in place of the profile's, setting by setting."""
-
-    interval: Seconds | None = None
-    """Seconds between two probes of an uplink."""
-    timeout: Seconds | None = None
-    """Seconds after which an answer counts as lost."""
-    down_after: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Ticks in a row without a quorum of targets, until the uplink is down."""
-    up_after: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Good ticks in a row, until an uplink that was down recovers."""
-    window: Seconds | None = None
-    """Seconds over which loss and latency are measured."""
-    loss_down: Share | None = None
-    """Share of lost probes above which an uplink counts as degraded."""
-    loss_up: Share | None = None
-    """Share of lost probes below which it no longer does."""
-    rtt_down: Seconds | None = None
-    """Round trip in seconds above which an uplink counts as degraded."""
-    rtt_up: Seconds | None = None
-    """Round trip in seconds below which it no longer does."""
-    hold: Annotated[float, Field(ge=0, le=86400)] | None = None
-    """Seconds that a recovered uplink has to stay well before it is used again; doubled by flaps, 8 times at most."""
 
 
 class Pin(Model):
@@ -99,7 +81,9 @@ class Pin(Model):
     @model_validator(mode="after")
     def _one(self) -> "Pin":
         if (self.user is None) == (self.source is None):
-            raise PydanticCustomError("pin", "needs exactly one of `user` and `source`")
+            raise PydanticCustomError(
+                "pin", "needs exactly one of `user` and `source`", {"hint": "write one; make two pins of two"}
+            )
         return self
 
 
@@ -110,8 +94,8 @@ def _well_known() -> tuple[Target, ...]:
 class Wan(Model):
     """The uplinks of a host, and the rules by which one of them is used."""
 
-    uplinks: Annotated[tuple[Uplink, ...], Field(min_length=2, max_length=8)]
-    """Two or more, the preferred one first."""
+    uplinks: Annotated[tuple[Uplink, ...], Field(max_length=8)]
+    """Two or more, the preferred one first; `[]` has an apply stop the agent and take away all that it set up."""
     mode: Literal["failover", "weighted"] = "failover"
     """`failover`: all traffic takes the best uplink that works; `weighted`: new connections are spread over those that work."""
     profile: ProbingProfile = "balanced"
@@ -133,12 +117,25 @@ class Wan(Model):
     pins: tuple[Pin, ...] = ()
     """Traffic that keeps to one uplink."""
     hook: AbsolutePath | None = None
-    """Program on the host that is run upon every switch, with the old and the new uplink's name as arguments."""
+    """Program on the host that is run upon every switch, with the old and the new uplink's name as arguments; it has
+    no more powers than the agent, which writes to no files but its own."""
 
-    def ranked(self) -> Iterator[Uplink]:
+    @model_validator(mode="after")
+    def _a_choice(self) -> "Wan":
+        if len(self.uplinks) == 1:
+            raise PydanticCustomError(
+                "uplinks",
+                "needs two or more `uplinks`",
+                {"hint": "add another, or write `uplinks: []` to have none managed any more"},
+            )
+        return self
+
+    def ranked(self) -> tuple[Uplink, ...]:
         """Uplinks, the preferred one first; those that are metered come last."""
-        order = {uplink.name: index for index, uplink in enumerate(self.uplinks)}
-        yield from sorted(
-            self.uplinks,
-            key=lambda uplink: (uplink.metered, uplink.priority or 0, order[uplink.name]),
-        )
+        return tuple(sorted(self.uplinks, key=lambda uplink: (uplink.metered, uplink.priority or 0)))
+
+    def numbered(self) -> Mapping[str, int]:
+        """The number of each uplink by its name: the one that is written, else the first free from its place on."""
+        taken = {uplink.number for uplink in self.uplinks}
+        free = iter(number for number in range(1, 9) if number not in taken)
+        return {uplink.name: uplink.number or next(free) for uplink in self.uplinks}

@@ -4,9 +4,10 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 
 from stackctl.core.finding import Finding
 from stackctl.schema.fleet import Environment
@@ -53,6 +54,8 @@ _KINDS = {
     dict: "a mapping",
     list: "a list",
 }
+_PYDANTICS = frozenset(get_args(ErrorType))
+"""Kinds of error that pydantic words; ours word themselves."""
 _LONGEST_SHOWN = 60
 
 
@@ -167,6 +170,8 @@ def _judgement(error: ErrorDetails, written: Written, *, of_key: bool) -> tuple[
         what, hint = _SENTENCES[kind]
         words = {**context, "key": key, "shown": shown}
         return what.format(**words), hint.format(**words)
+    if kind not in _PYDANTICS:
+        return f"{key} {error['msg']}", context.get("hint")
     if written.value is None:
         return f"{key} has no value", "give it one, or take the line out"
     if kind == "literal_error":

@@ -181,3 +181,14 @@ def test_a_killed_process_is_a_finding_and_no_fault_of_stackctls_own(tmp_path: P
 
         with pytest.raises(FailureError, match="a process of this run is gone"):
             spread.plan()
+
+
+def test_a_question_reaches_each_host_and_its_answer_comes_back(tmp_path: Path) -> None:
+    with shards(tmp_path, []) as run:
+        run.connect()
+        told, findings = run.ask({host: (f"echo {host}", "exit 3") for host in HOSTS[:3]})
+
+    assert findings == ()
+    assert {host: [(item.status, item.stdout) for item in found] for host, found in told.items()} == {
+        host: [(0, f"{host}\n"), (3, "")] for host in HOSTS[:3]
+    }
