@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
@@ -16,6 +16,13 @@ from stackctl.schema.problem import Problem
 FOLDER = "/etc/wireguard"
 USE = f"{FOLDER}/stackctl.key"
 """Link to the private key that is in use."""
+PEERS = "/usr/lib/stackctl/wireguard_peers.py"
+METRICS = "/usr/lib/stackctl/mesh_metrics.py"
+METRICS_UNIT = "/etc/systemd/system/stackctl-mesh.service"
+METRICS_TIMER = "/etc/systemd/system/stackctl-mesh.timer"
+FORWARD_FILE = "/etc/sysctl.d/61-stackctl-mesh.conf"
+FORWARD = {"net.ipv4.ip_forward": "1"}
+PACKAGES = ("python3", "wireguard-tools")
 MARK = 0x100
 """What WireGuard's own packets carry, so that they follow the uplink that is active."""
 OVERHEAD = 80
@@ -65,7 +72,6 @@ class WireguardSpec:
     routes: tuple[Route, ...]
     forwards: bool
     """Whether it passes on packets that are not its own."""
-    implementation: Literal["auto", "kernel", "userspace"]
     preshared: SecretRef | None
     epoch: int
 
@@ -94,7 +100,6 @@ def resolve(fleet: Fleet, host: str) -> WireguardSpec:
         peers=peers,
         routes=tuple(_routes(fleet, mesh, host, mtu)),
         forwards=own.hub or bool(own.routes),
-        implementation=mesh.implementation,
         preshared=None if mesh.preshared is None else fleet.secrets[mesh.preshared],
         epoch=mesh.preshared_epoch,
     )
@@ -103,7 +108,27 @@ def resolve(fleet: Fleet, host: str) -> WireguardSpec:
 def templates(spec: WireguardSpec) -> tuple[FileTemplate, ...]:
     """The interface with a mark in place of each key."""
     values = {"spec": spec, "mark": MARK, "use": USE}
-    return (FileTemplate(config_file(spec.device), "mesh/wireguard.conf.j2", values, mode=0o600),)
+    files = [
+        FileTemplate(config_file(spec.device), "mesh/wireguard.conf.j2", values, mode=0o600),
+        _program(PEERS, "wireguard_peers.py"),
+        FileTemplate(unit_file(spec.device), "mesh/wireguard.unit.conf.j2", {"program": PEERS}),
+        _program(METRICS, "mesh_metrics.py"),
+        FileTemplate(METRICS_UNIT, "mesh/metrics.service.j2", {"program": METRICS, "device": spec.device}),
+        FileTemplate(METRICS_TIMER, "mesh/metrics.timer.j2", {}),
+    ]
+    if spec.forwards:
+        files.append(FileTemplate(FORWARD_FILE, "mesh/forward.conf.j2", {"sysctl": FORWARD}))
+    return tuple(files)
+
+
+def _program(path: str, name: str) -> FileTemplate:
+    text = resources.files("stackctl.agents").joinpath(name).read_text("utf-8")
+    return FileTemplate(path, "mesh/program.j2", {"text": text}, mode=0o755)
+
+
+def unit_file(device: str) -> str:
+    """What is ours in the unit of the interface."""
+    return f"/etc/systemd/system/wg-quick@{device}.service.d/stackctl.conf"
 
 
 def config_file(device: str) -> str:
