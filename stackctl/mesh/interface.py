@@ -11,7 +11,7 @@ HIDDEN = "PresharedKey = (hidden)"
 
 _SECTION = re.compile(r"^\[Peer\]$", re.MULTILINE)
 _NAMED = re.compile(r"^# ([a-z0-9-]+), key ([0-9]+)$", re.MULTILINE)
-_PUBLIC = re.compile(r"^PublicKey = (\S+)$", re.MULTILINE)
+_PUBLIC = re.compile(r"^PublicKey = (.+)$", re.MULTILINE)
 _ALLOWED = re.compile(r"^AllowedIPs = (.+)$", re.MULTILINE)
 _ENDPOINT = re.compile(r"^Endpoint = (\S+)$", re.MULTILINE)
 _KEEPALIVE = re.compile(r"^PersistentKeepalive = ([0-9]+)$", re.MULTILINE)
@@ -90,10 +90,15 @@ def filled(text: str, keys: Mapping[str, tuple[str, int]], shared: Callable[[str
             continue
         name, (key, number) = named[1], keys[named[1]]
         body = _NAMED.sub(f"# {name}, key {number}", section.rstrip("\n"))
-        body = body.replace(f"<public key of {name}>", key)
+        body = body.replace(coming(name), key)
         line = HIDDEN if shared is None else f"PresharedKey = {shared(name)}"
         parts.append("\n[Peer]" + body.replace(f"PresharedKey = <key shared with {name}>", line))
     return "\n".join(parts) + "\n"
+
+
+def coming(name: str) -> str:
+    """What stands for a key that is yet to be made, in a plan."""
+    return f"<public key of {name}>"
 
 
 def shared_key(master: str, epoch: int, one: str, other: str) -> str:
@@ -121,6 +126,10 @@ def setting(text: str, key: str) -> str:
 
 def changed(before: str, after: str) -> Iterator[str]:
     """What becomes of the peers, from one file to the next, in few words each."""
+    heads = [_NAMED.search(_SECTION.split(text)[0]) for text in (before, after)]
+    numbers = [head[2] for head in heads if head is not None]
+    if len(set(numbers)) > 1:
+        yield f"its own key becomes the one of number {numbers[1]}"
     old, new = ({entry.name: entry for entry in entries(text)} for text in (before, after))
     yield from (f"{name} joins" for name in new if name not in old)
     yield from (f"{name} leaves" for name in old if name not in new)

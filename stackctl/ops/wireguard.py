@@ -25,6 +25,11 @@ from stackctl.ops.wording import some
 from stackctl.plan.change import FileChange
 from stackctl.plan.compare import compare
 
+MAKES = "wireguard/makes"
+"""Topic: the number of the key that an apply will make on the host."""
+MET = "wireguard/met"
+"""Topic: the apply has had all hosts make their keys; one that is not known now stays unknown."""
+
 SHORTEST = 32
 """Characters of a secret from which shared keys are derived: who knows one of them could try out shorter ones."""
 
@@ -33,10 +38,14 @@ def introduction(spec: MeshSpec) -> Introduction | None:
     """How a host tells its public keys, and makes the one that is wanted; None where another backend is used."""
     if spec.wireguard is None:
         return None
+    number = str(spec.wireguard.number)
     tell = _TELL.replace("@FOLDER@", FOLDER)
     # Without Python there is no key yet; an apply installs it, and makes the key on its way.
-    make = f"if command -v python3 >/dev/null; then\n{_making(spec.wireguard.number)}fi\n"
-    return Introduction(tell, make + tell)
+    make = f"if command -v python3 >/dev/null; then\n{_making(number)}fi\n"
+    return Introduction(
+        tell + _MAKES.replace("@FOLDER@", FOLDER).replace("@NUMBER@", number),
+        f"{make}{tell}echo {MET} yes\n",
+    )
 
 
 @operation()
@@ -105,6 +114,8 @@ def _known(spec: WireguardSpec, before: str) -> dict[str, tuple[str, int]]:
         public = told(peer.name, f"wireguard/{peer.number}")
         if public is not None:
             known[peer.name] = (public, peer.number)
+        elif told(spec.host, MET) is None and told(peer.name, MAKES) == str(peer.number):
+            known[peer.name] = (text.coming(peer.name), peer.number)
         elif peer.name in held:
             known[peer.name] = held[peer.name]
     return known
@@ -196,7 +207,7 @@ def _unit(device: str) -> str:
     return f"wg-quick@{device}.service"
 
 
-def _making(number: int) -> str:
+def _making(number: int | str) -> str:
     program = files("stackctl.agents").joinpath("wireguard_key.py").read_text("utf-8")
     return f"python3 -I - {shlex.quote(FOLDER)} {number} <<'STACKCTL' || exit\n{program}STACKCTL\n"
 
@@ -207,6 +218,9 @@ _TELL = """for f in @FOLDER@/.stackctl-*.pub.new @FOLDER@/stackctl-*.pub; do
   read -r k <"$f" && printf 'wireguard/%s %s\\n' "$n" "$k"
 done
 true
+"""
+_MAKES = """[ -f @FOLDER@/stackctl-@NUMBER@.pub ] || [ -f @FOLDER@/.stackctl-@NUMBER@.pub.new ] ||
+  echo wireguard/makes @NUMBER@
 """
 _TAKE = """umask 077
 @MAKING@cd @FOLDER@ && mv -fT .stackctl-@NUMBER@.pub.new stackctl-@NUMBER@.pub &&
