@@ -49,14 +49,16 @@ class Mesh(Model):
     of hosts or groups; `tailscale`: with Tailscale's or a Headscale server; `existing`: an interface that is there."""
     interface: InterfaceName | None = None
     """Network interface of the mesh; without it the backend's usual one. `existing` needs it."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 51820
-    """UDP port that hosts listen on."""
+    port: Annotated[int, Field(ge=1, le=65534)] = 51820
+    """UDP port that hosts listen on; in the mesh itself they speak of new keys at the next one."""
     preshared: SecretName | None = None
     """Secret from which a key of their own is derived for each two hosts, on top of WireGuard's own."""
     preshared_epoch: Annotated[int, Field(ge=1)] = 1
     """Raise it to have all of those keys made anew."""
     keepalive: Annotated[int, Field(ge=1, le=600)] = 25
     """Seconds between two packets that keep the way through a NAT open; only pairs with a NAT between them send any."""
+    implementation: Literal["auto", "kernel", "userspace"] = "auto"
+    """WireGuard of the kernel, or the program `wireguard-go`; `auto`: the kernel's wherever it has one."""
     nebula: Nebula | None = None
     """What the backend `nebula` needs."""
     tailscale: Tailscale | None = None
@@ -86,6 +88,8 @@ class Member(Model):
     """Its address there, written once and kept: other hosts know it by this."""
     endpoints: tuple[IPv4Address | DomainName, ...] = ()
     """Where others reach it from outside, one for each uplink, the preferred first; without them its `address`."""
+    site: Annotated[str, Form(r"[a-z0-9-]+", "lower-case letters, digits and hyphens")] | None = None
+    """Hosts of one site reach each other at their `address`, past the routers between the site and the world."""
     nat: bool = False
     """Behind a router that lets nobody in: it reaches others, and others reach it once it has."""
     hub: bool = False
@@ -96,3 +100,7 @@ class Member(Model):
     """Number of its key: raise it, and the next apply makes a new one and has all others follow."""
     groups: tuple[Annotated[str, Form(r"[a-z0-9-]+", "lower-case letters, digits and hyphens")], ...] = ()
     """Groups in its certificate, with the backend `nebula`; its roles are groups too."""
+
+    def near(self, other: "Member") -> bool:
+        """Whether both are at one site."""
+        return self.site is not None and self.site == other.site
