@@ -6,7 +6,20 @@ from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.mesh import MeshSpec
 from stackctl.core.artifact import Artifact
+from stackctl.mesh.nebula import (
+    AUTHORITY_FILE,
+    CERTIFICATE_FILE,
+    CHECK,
+    DEVICE_FILE,
+    PACKAGES,
+    PEERS_FILE,
+    UNIT,
+    UNIT_FILE,
+    NebulaSpec,
+)
 from stackctl.mesh.wireguard import WireguardSpec
+from stackctl.ops import apt, files, nebula, systemd
+from stackctl.ops.step import Guard
 
 
 @deploy("mesh")
@@ -14,7 +27,39 @@ def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
     """The backend that is set."""
     if spec.wireguard is not None:
         _wireguard(spec.wireguard, artifacts)
+    if spec.nebula is not None:
+        _nebula(spec.nebula, artifacts)
 
 
 def _wireguard(spec: WireguardSpec, artifacts: Sequence[Artifact]) -> None:
     """Programs first, then the host's key, then the interface."""
+
+
+def _nebula(spec: NebulaSpec, artifacts: Sequence[Artifact]) -> None:
+    """The certificate before the settings that name it, which are judged with it; an earlier key goes last."""
+    guard = Guard(
+        "mesh", (AUTHORITY_FILE, CERTIFICATE_FILE, DEVICE_FILE, PEERS_FILE, UNIT_FILE), nebula.RESTORE
+    )
+    own = {artifact.path: artifact for artifact in artifacts}
+    apt.packages(name="install nebula", names=PACKAGES)
+    nebula.keyed(name="have a key of its own", spec=spec)
+    trusted = files.write(name="trust the authority", artifacts=[own[AUTHORITY_FILE]], guard=guard)
+    signed = nebula.certified(name="have a certificate of the authority's", spec=spec, guard=guard)
+    peers = files.write(name="write who is asked", artifacts=[own[PEERS_FILE]], check=CHECK, guard=guard)
+    device = files.write(
+        name="write the mesh's interface",
+        artifacts=[own[DEVICE_FILE], own[UNIT_FILE]],
+        check=CHECK,
+        guard=guard,
+    )
+    systemd.service(
+        name="run the mesh",
+        unit=UNIT,
+        reads=[AUTHORITY_FILE, CERTIFICATE_FILE, PEERS_FILE],
+        on_change="reload",
+        after=[trusted, signed, peers],
+        defined_by=[UNIT_FILE, DEVICE_FILE],
+        redefined=[device],
+        guard=guard,
+    )
+    nebula.forgotten(name="forget earlier keys", spec=spec)

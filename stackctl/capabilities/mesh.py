@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
-from stackctl.mesh import wireguard
+from stackctl.mesh import nebula, wireguard
+from stackctl.mesh.nebula import NebulaSpec
 from stackctl.mesh.wireguard import WireguardSpec
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.mesh import MeshBackend
@@ -30,7 +31,7 @@ class Backend(Protocol):
         """What is wrong for this backend; asked only of the one that the environment has."""
 
 
-BACKENDS: Mapping[MeshBackend, Backend] = {"wireguard": wireguard}
+BACKENDS: Mapping[MeshBackend, Backend] = {"wireguard": wireguard, "nebula": nebula}
 """By the names of `network.mesh.backend`; each is also the field of `MeshSpec` with its specification."""
 
 
@@ -41,6 +42,7 @@ class MeshSpec:
     device: str
     address: IPv4Address
     wireguard: WireguardSpec | None = None
+    nebula: NebulaSpec | None = None
 
     @property
     def chosen(self) -> tuple[MeshBackend, Any]:

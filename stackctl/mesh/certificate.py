@@ -127,13 +127,11 @@ def _fields(data: bytes) -> _Fields:
     place = 0
     while place < len(data):
         tag, place = _varint(data, place)
-        value: int | bytes
-        value, place = _varint(data, place)
+        number, place = _varint(data, place)
+        value: int | bytes = number
         if tag & 7 == 2:
-            if place + value > len(data):
-                raise ValueError(tag)
-            value, place = data[place : place + value], place + value
-        elif tag & 7 != 0:
+            value, place = data[place : place + number], place + number
+        if tag & 7 not in (0, 2) or place > len(data):
             raise ValueError(tag)
         fields.setdefault(tag >> 3, []).append(value)
     return fields

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from stackctl.core.artifact import FileTemplate
+from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.mesh.certificate import Certificate, certificates, pem
+from stackctl.mesh.wireguard import members
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.mesh import Member, Mesh, Nebula
@@ -28,16 +30,18 @@ PEERS_FILE = f"{FOLDER}/peers.yml"
 AUTHORITY_FILE = f"{FOLDER}/ca.crt"
 CERTIFICATE_FILE = f"{FOLDER}/host.crt"
 
-_JUDGE = """[ -s "$1" ] && [ -s "$2" ] || exit 0
-d=$(mktemp -d) && trap 'rm -rf -- "$d"' EXIT && cp -- "$1" "$d/1.yml" && cp -- "$2" "$d/2.yml" || exit 1
+_JUDGE = """d=$(mktemp -d) && trap 'rm -rf -- "$d"' EXIT || exit 1
+n=0
+for f; do n=$((n + 1)); [ ! -s "$f" ] || cp -- "$f" "$d/$n.yml" || exit 1; done
 out=$(nebula -test -config "$d" 2>&1) || { printf '%s\\n' "$out" | tail -n 3; exit 1; }
 """
 CHECK = ("sh", "-c", _JUDGE, "sh", DEVICE_FILE, PEERS_FILE)
-"""Judges both files of settings, whichever of them is new, once the certificates that they name are there."""
+"""Judges both files of settings, whichever of them is new; the certificates that they name must be there by then."""
 
-_OVERHEAD = 60 + 32
+OVERHEAD = 60 + 32
 """Bytes that nebula puts around a packet over IPv4, and those that a hub between two hosts takes besides."""
-_LARGEST, _SMALLEST = 1500 - _OVERHEAD, 1280
+LEAST = 1280
+"""Smallest size of packets within the mesh, in bytes, which IPv6 needs."""
 _LACKING = {"ubuntu-22.04": "ubuntu-24.04"}
 """Systems that do not package nebula, and the next that does."""
 
@@ -103,14 +107,17 @@ class NebulaSpec:
         return certificates(self.authority)[0]
 
 
-def spec(fleet: Fleet, host: str) -> NebulaSpec:
-    """The mesh as one of its hosts has to know it."""
-    mesh, wanted, member = _parts(fleet, host)
-    settings = _settings(mesh)
+def resolve(fleet: Fleet, host: str) -> NebulaSpec:
+    """The mesh as `host` has to know it, which has a place in it."""
+    mesh, wanted = fleet.network.mesh, fleet.hosts[host]
+    assert mesh is not None  # noqa: S101 - asked by the caller
+    assert mesh.nebula is not None  # noqa: S101 - the schema wants it with this backend
+    assert wanted.mesh is not None  # noqa: S101
+    member, settings = wanted.mesh, mesh.nebula
     return NebulaSpec(
         host=host,
         address=f"{member.address}/{mesh.subnet.prefixlen}",
-        groups=_groups(wanted),
+        groups=_groups(wanted, member),
         subnets=tuple(str(network) for network in sorted(member.routes)),
         authority=pem(settings.authority),
         signing_key=fleet.secrets[settings.key],
@@ -118,13 +125,13 @@ def spec(fleet: Fleet, host: str) -> NebulaSpec:
         key=member.key,
         device=mesh.device,
         port=mesh.port,
-        mtu=_mtu(fleet),
+        mtu=_mtu(wanted),
         hub=member.hub,
         nat=member.nat,
         advertised=tuple(
             f"{endpoint}:{mesh.port}" for endpoint in member.endpoints if isinstance(endpoint, IPv4Address)
         ),
-        hubs=tuple(_hub(fleet, name, mesh) for name in _hubs(fleet) if name != host),
+        hubs=tuple(_hubs(fleet, mesh, host, member)),
         routes=tuple(_routes(fleet, host)),
     )
 
@@ -143,10 +150,18 @@ def templates(wanted: NebulaSpec) -> tuple[FileTemplate, ...]:
     )
 
 
+def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
+    """The port at which others reach it, unless they do not from outside."""
+    mesh, own = fleet.network.mesh, fleet.hosts[host].mesh
+    if mesh is None or own is None or own.nat:
+        return ()
+    return (Opening(mesh.port, "udp", "world", "mesh"),)
+
+
 def check(fleet: Fleet) -> Iterator[Problem]:
-    """What a fleet with this backend shows to be wrong; nothing of one with another."""
+    """What a fleet with this backend shows to be wrong."""
     mesh = fleet.network.mesh
-    if mesh is None or mesh.backend != "nebula" or mesh.nebula is None:
+    if mesh is None or mesh.nebula is None:
         return
     yield from _secret(fleet, mesh.nebula)
     yield from _systems(fleet)
@@ -158,55 +173,41 @@ def check(fleet: Fleet) -> Iterator[Problem]:
         yield Problem.at(*_SETTINGS, "authority", what=str(error), hint=hint)
         return
     yield from _authorities(found)
-    for name in _members(fleet):
-        yield from _allowed(fleet, name, found[0])
+    for name, host, member in members(fleet) if found[0].authority else ():
+        yield from _allowed(mesh, name, found[0], host, member)
 
 
 _SETTINGS: Key = ("network", "mesh", "nebula")
 
 
-def _parts(fleet: Fleet, host: str) -> tuple[Mesh, Host, Member]:
-    mesh, wanted = fleet.network.mesh, fleet.hosts[host]
-    if mesh is None or wanted.mesh is None:
-        raise ValueError(host)
-    return mesh, wanted, wanted.mesh
+def _hubs(fleet: Fleet, mesh: Mesh, host: str, own: Member) -> Iterator[Hub]:
+    for name, other, member in members(fleet):
+        if name != host and _asks(own, member):
+            near = (other.address,) if own.near(member) else ()
+            outside = () if member.nat else member.endpoints or (other.address,)
+            places = dict.fromkeys(f"{place}:{mesh.port}" for place in (*near, *outside))
+            yield Hub(name, str(member.address), tuple(places))
 
 
-def _settings(mesh: Mesh) -> Nebula:
-    if mesh.nebula is None:
-        raise ValueError(mesh.backend)
-    return mesh.nebula
+def _asks(own: Member, other: Member) -> bool:
+    """Whether a host can ask another for all others."""
+    return other.hub and (own.near(other) or not other.nat)
 
 
-def _members(fleet: Fleet) -> tuple[str, ...]:
-    return tuple(sorted(name for name, host in fleet.hosts.items() if host.mesh is not None))
-
-
-def _hubs(fleet: Fleet) -> tuple[str, ...]:
-    return tuple(name for name in _members(fleet) if _parts(fleet, name)[2].hub)
-
-
-def _hub(fleet: Fleet, name: str, mesh: Mesh) -> Hub:
-    _, wanted, member = _parts(fleet, name)
-    endpoints = member.endpoints or (wanted.address,)
-    return Hub(name, str(member.address), tuple(f"{endpoint}:{mesh.port}" for endpoint in endpoints))
-
-
-def _groups(host: Host) -> tuple[str, ...]:
-    return tuple(sorted({*host.roles, *(host.mesh.groups if host.mesh is not None else ())}))
+def _groups(host: Host, member: Member) -> tuple[str, ...]:
+    return tuple(sorted({*host.roles, *member.groups}))
 
 
 def _routes(fleet: Fleet, host: str) -> Iterator[Route]:
-    for name in _members(fleet):
-        member = _parts(fleet, name)[2]
+    for name, _, member in members(fleet):
         if name != host:
             yield from (Route(str(network), str(member.address)) for network in sorted(member.routes))
 
 
-def _mtu(fleet: Fleet) -> int:
-    """One for all hosts, from the worst uplink of any: packets pass hubs, and uplinks change."""
-    uplinks = [uplink.mtu for host in fleet.hosts.values() if host.wan for uplink in host.wan.uplinks]
-    return max(_SMALLEST, min([_LARGEST, *(mtu - _OVERHEAD for mtu in uplinks)]))
+def _mtu(host: Host) -> int:
+    """Largest packet that leaves by any uplink whole; what two hosts send each other keeps to the lesser of both."""
+    uplinks = host.wan.uplinks if host.wan is not None else ()
+    return max(LEAST, min((uplink.mtu for uplink in uplinks), default=1500) - OVERHEAD)
 
 
 def _secret(fleet: Fleet, settings: Nebula) -> Iterator[Problem]:
@@ -217,8 +218,8 @@ def _secret(fleet: Fleet, settings: Nebula) -> Iterator[Problem]:
 
 
 def _systems(fleet: Fleet) -> Iterator[Problem]:
-    for name in _members(fleet):
-        system = fleet.hosts[name].os
+    for name, host, _ in members(fleet):
+        system = host.os
         if system in _LACKING:
             what = f"is {system}, which has no package `nebula`"
             hint = f"install {_LACKING[system]} or Debian, or write `network.mesh.backend: wireguard`"
@@ -226,20 +227,20 @@ def _systems(fleet: Fleet) -> Iterator[Problem]:
 
 
 def _meeting(fleet: Fleet) -> Iterator[Problem]:
-    """All find each other by asking a hub, so that there has to be one that can be asked."""
-    members, hubs = _members(fleet), _hubs(fleet)
-    if len(members) > 1 and not hubs:
-        what = "has no hub, which hosts with the backend `nebula` ask for each other"
-        hint = f"write `hosts.{members[0]}.mesh.hub: true`, or for another host that all others reach"
+    """All find each other by asking a hub, so that there has to be one that each can ask."""
+    found = [(name, member) for name, _, member in members(fleet)]
+    hubs = [(name, member) for name, member in found if member.hub]
+    if len(found) > 1 and not hubs:
+        what = "has no hub, which hosts ask for each other with the backend `nebula`"
+        hint = f"write `hosts.{found[0][0]}.mesh.hub: true`, or for another host that all others reach"
         yield Problem.at("network", "mesh", what=what, hint=hint)
-    hidden = [name for name in hubs if _parts(fleet, name)[2].nat]
-    if hidden and hidden == list(hubs):
-        for name in hidden:
-            what = "is true of the only hub" if len(hidden) == 1 else "is true of every hub"
-            hint = "make a hub of a host that all others reach, or forward the mesh's UDP port to it and write `nat: false`"
-            yield Problem.at(
-                "hosts", name, "mesh", "nat", what=f"{what}, so that nobody reaches one", hint=hint
-            )
+        return
+    lost = [name for name, own in found if not own.hub and not any(_asks(own, hub) for _, hub in hubs)]
+    if lost:
+        who = lost[0] if len(lost) == 1 else f"{len(lost)} hosts, as {lost[0]},"
+        what = f"is true of a hub, and {who} can ask no other"
+        hint = "make a hub of a host that all others reach, or let the mesh's UDP port through to this one and write `nat: false`"
+        yield Problem.at("hosts", hubs[0][0], "mesh", "nat", what=what, hint=hint)
 
 
 def _authorities(found: tuple[Certificate, ...]) -> Iterator[Problem]:
@@ -254,9 +255,8 @@ def _authorities(found: tuple[Certificate, ...]) -> Iterator[Problem]:
             yield Problem.at(*_SETTINGS, "authority", what=what, hint=hint)
 
 
-def _allowed(fleet: Fleet, name: str, signer: Certificate) -> Iterator[Problem]:
+def _allowed(mesh: Mesh, name: str, signer: Certificate, host: Host, member: Member) -> Iterator[Problem]:
     """What the authority would not sign for a host."""
-    mesh, wanted, member = _parts(fleet, name)
     own = IPv4Interface((member.address, mesh.subnet.prefixlen))
     if signer.addresses and not any(own.network.subnet_of(limit.network) for limit in signer.addresses):
         limits = ", ".join(str(limit.network) for limit in signer.addresses)
@@ -269,7 +269,7 @@ def _allowed(fleet: Fleet, name: str, signer: Certificate) -> Iterator[Problem]:
             what = f"names {network}, and the authority `{signer.name}` signs for {limits}"
             hint = "leave it out, or make an authority with other `-subnets`"
             yield Problem.at("hosts", name, "mesh", "routes", what=what, hint=hint)
-    beyond = [group for group in _groups(wanted) if signer.groups and group not in signer.groups]
+    beyond = [group for group in _groups(host, member) if signer.groups and group not in signer.groups]
     if beyond:
         what = f"`{beyond[0]}` is none of the groups that the authority `{signer.name}` signs for"
         setting = ("mesh", "groups") if beyond[0] in member.groups else ("roles",)

@@ -13,12 +13,18 @@ from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.mesh import certificate as text
 from stackctl.mesh.certificate import Certificate
-from stackctl.mesh.nebula import CERTIFICATE_FILE, NebulaSpec
+from stackctl.mesh.nebula import CERTIFICATE_FILE, UNIT, UNIT_FILE, NebulaSpec
 from stackctl.ops import authority
 from stackctl.ops.step import Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
 from stackctl.plan.change import FileChange
+
+RESTORE = (
+    "systemctl daemon-reload",
+    f"if [ -f {UNIT_FILE} ]; then systemctl restart {UNIT}; else systemctl stop {UNIT}; fi",
+)
+"""Commands that make restored files count, where there were none too."""
 
 
 @dataclass(frozen=True)
