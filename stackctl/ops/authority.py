@@ -20,7 +20,6 @@ PROGRAM = "nebula-cert"
 SECONDS = 20
 
 _BANNER = "NEBULA ED25519 PRIVATE KEY"
-_PLACES = ("/usr/bin", "/usr/local/bin")
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ class Order:
 
 def require_program() -> str:
     """Path of the program that signs; FindingsError where this machine has none."""
-    found = shutil.which(PROGRAM) or next(
-        (path for folder in _PLACES if (path := shutil.which(PROGRAM, path=folder))), None
-    )
+    found = shutil.which(PROGRAM)
     if found is None:
         what = "is not on this machine, which signs the certificates of the mesh"
         hint = (
