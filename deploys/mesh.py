@@ -6,6 +6,7 @@ from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.mesh import MeshSpec
 from stackctl.core.artifact import Artifact
+from stackctl.mesh import tailscale as mesh_tailscale
 from stackctl.mesh.nebula import (
     AUTHORITY_FILE,
     CERTIFICATE_FILE,
@@ -17,8 +18,9 @@ from stackctl.mesh.nebula import (
     UNIT_FILE,
     NebulaSpec,
 )
+from stackctl.mesh.tailscale import TailscaleSpec
 from stackctl.mesh.wireguard import WireguardSpec
-from stackctl.ops import apt, files, nebula, systemd
+from stackctl.ops import apt, files, interface, nebula, repository, systemd, tailscale
 from stackctl.ops.step import Guard
 
 
@@ -29,6 +31,14 @@ def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
         _wireguard(spec.wireguard, artifacts)
     if spec.nebula is not None:
         _nebula(spec.nebula, artifacts)
+    if spec.tailscale is not None:
+        _tailscale(spec.tailscale, artifacts)
+    if spec.existing is not None:
+        interface.present(
+            name="check that the interface is there",
+            interface=spec.existing.device,
+            address=spec.existing.address,
+        )
 
 
 def _wireguard(spec: WireguardSpec, artifacts: Sequence[Artifact]) -> None:
@@ -63,3 +73,29 @@ def _nebula(spec: NebulaSpec, artifacts: Sequence[Artifact]) -> None:
         guard=guard,
     )
     nebula.forgotten(name="forget earlier keys", spec=spec)
+
+
+def _tailscale(spec: TailscaleSpec, artifacts: Sequence[Artifact]) -> None:
+    """Settings come before the package, so that the daemon starts with them; the server says the address last."""
+    guard = Guard("mesh", (mesh_tailscale.STATE_FILE,), tailscale.RESTORE)
+    apt.packages(name="install what judges keys", names=["gpg"])
+    repository.repository(
+        name="trust Tailscale's repository",
+        stem="stackctl-tailscale",
+        url=spec.source.url,
+        key_url=spec.source.key,
+        fingerprint=spec.source.fingerprint,
+        suite=spec.source.suite,
+        components=spec.source.components,
+    )
+    settings = files.write(name="write the daemon's settings", artifacts=artifacts)
+    apt.packages(name="install Tailscale", names=mesh_tailscale.PACKAGES)
+    systemd.service(
+        name="run the mesh",
+        unit=mesh_tailscale.UNIT,
+        reads=[mesh_tailscale.SETTINGS_FILE],
+        after=[settings],
+        guard=guard,
+    )
+    tailscale.joined(name="join", spec=spec, guard=guard)
+    tailscale.addressed(name="check the address", spec=spec)
