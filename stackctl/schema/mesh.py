@@ -72,11 +72,16 @@ class Mesh(Model):
     @model_validator(mode="after")
     def _complete(self) -> "Mesh":
         if self.backend == "existing" and self.interface is None:
-            raise PydanticCustomError("mesh", "`backend: existing` needs the name of its `interface`")
+            raise PydanticCustomError(
+                "mesh",
+                "with `backend: existing` needs the name of an interface; write `interface:` and its name, as `ip link` shows it",
+            )
         for backend in ("nebula", "tailscale"):
             if self.backend == backend and getattr(self, backend) is None:
                 raise PydanticCustomError(
-                    "mesh", "`backend: {backend}` needs settings under `{backend}`", {"backend": backend}
+                    "mesh",
+                    "with `backend: {backend}` needs settings of that backend; write `{backend}:` and what `stackctl schema` says of it",
+                    {"backend": backend},
                 )
         return self
 

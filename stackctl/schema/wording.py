@@ -45,6 +45,8 @@ _SENTENCES = {
     "less_than_equal": ("{key} cannot be {shown}", "write at most {le}"),
     "less_than": ("{key} cannot be {shown}", "write less than {lt}"),
 }
+_OWN = {"driver", "firewall", "mesh", "pin", "target"}
+"""Errors of ours about settings that do not go together: their words follow the name of what holds these settings."""
 _KINDS = {
     bool: "a truth value",
     int: "a number",
@@ -167,6 +169,9 @@ def _judgement(error: ErrorDetails, written: Written, *, of_key: bool) -> tuple[
         what, hint = _SENTENCES[kind]
         words = {**context, "key": key, "shown": shown}
         return what.format(**words), hint.format(**words)
+    if kind in _OWN:
+        what, _, hint = error["msg"].partition("; ")
+        return f"{key} {what}", hint or None
     if written.value is None:
         return f"{key} has no value", "give it one, or take the line out"
     if kind == "literal_error":

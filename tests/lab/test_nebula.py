@@ -157,7 +157,14 @@ def test_private_keys_are_where_they_were_born(fleet: Fleet) -> None:
 
 def test_a_host_with_a_certificate_of_anothers_is_refused(fleet: Fleet, tmp_path: Path) -> None:
     foreign = made(tmp_path / "theirs", "theirs")
-    words = ["nebula-cert", "sign", "-ca-crt", foreign / "ca.crt", "-ca-key", foreign / "ca.key"]
+    words: list[str | Path] = [
+        "nebula-cert",
+        "sign",
+        "-ca-crt",
+        foreign / "ca.crt",
+        "-ca-key",
+        foreign / "ca.key",
+    ]
     words += ["-name", "other", "-ip", "10.77.0.13/24"]
     subprocess.run([*words, "-out-crt", foreign / "h.crt", "-out-key", foreign / "h.key"], check=True)
     pki = {name: (foreign / file).read_text() for name, file in (("cert", "h.crt"), ("key", "h.key"))}
@@ -231,7 +238,7 @@ def short(fleet: Fleet, host: str) -> None:
     public.write_text(fleet.on(host, f"cat {FILES}/host-*.pub"))
     new = fleet.authority / "host.crt"
     new.unlink(missing_ok=True)
-    words = [
+    words: list[str | Path] = [
         "nebula-cert",
         "sign",
         "-ca-crt",

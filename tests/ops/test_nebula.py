@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,19 +122,36 @@ def test_nothing_is_signed_for_a_plan(
     assert "certificate" in planned(run_of(tmp_path, spec))
 
 
-CHANGES = {
-    "host": ("gpu2", "name gpu1 becomes gpu2"),
-    "address": ("10.77.0.13/24", "address 10.77.0.12/24 becomes 10.77.0.13/24"),
-    "groups": ((), "groups models, trusted becomes no groups"),
-    "subnets": (("172.30.2.0/24",), "subnets 172.30.1.0/24 become 172.30.2.0/24"),
-}
+def _other_name(spec: NebulaSpec) -> NebulaSpec:
+    return replace(spec, host="gpu2")
 
 
-@pytest.mark.parametrize("field", CHANGES)
-def test_a_certificate_follows_the_inventory(tmp_path: Path, spec: NebulaSpec, field: str) -> None:
-    value, reason = CHANGES[field]
+def _other_address(spec: NebulaSpec) -> NebulaSpec:
+    return replace(spec, address="10.77.0.13/24")
+
+
+def _no_groups(spec: NebulaSpec) -> NebulaSpec:
+    return replace(spec, groups=())
+
+
+def _other_network(spec: NebulaSpec) -> NebulaSpec:
+    return replace(spec, subnets=("172.30.2.0/24",))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_other_name, "name gpu1 becomes gpu2"),
+        (_other_address, "address 10.77.0.12/24 becomes 10.77.0.13/24"),
+        (_no_groups, "groups models, trusted becomes no groups"),
+        (_other_network, "subnets 172.30.1.0/24 become 172.30.2.0/24"),
+    ],
+)
+def test_a_certificate_follows_the_inventory(
+    tmp_path: Path, spec: NebulaSpec, change: Callable[[NebulaSpec], NebulaSpec], reason: str
+) -> None:
     applied(tmp_path, spec)
-    changed = replace(spec, **{field: value})
+    changed = change(spec)
 
     assert planned(run_of(tmp_path, changed)) == {"certificate": reason}
 
