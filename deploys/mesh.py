@@ -6,9 +6,23 @@ from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.mesh import MeshSpec
 from stackctl.core.artifact import Artifact
+from stackctl.mesh import tailscale as mesh_tailscale
 from stackctl.mesh import wireguard as rendered
+from stackctl.mesh.nebula import (
+    AUTHORITY_FILE,
+    CERTIFICATE_FILE,
+    CHECK,
+    DEVICE_FILE,
+    PACKAGES,
+    PEERS_FILE,
+    UNIT,
+    UNIT_FILE,
+    NebulaSpec,
+)
+from stackctl.mesh.tailscale import TailscaleSpec
 from stackctl.mesh.wireguard import WireguardSpec
-from stackctl.ops import apt, files, machine, systemd, wireguard
+from stackctl.ops import apt, files, interface, machine, nebula, repository, systemd, tailscale, wireguard
+from stackctl.ops.step import Guard
 
 
 @deploy("mesh")
@@ -16,6 +30,16 @@ def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
     """The backend that is set."""
     if spec.wireguard is not None:
         _wireguard(spec.wireguard, {artifact.path: artifact for artifact in artifacts})
+    if spec.nebula is not None:
+        _nebula(spec.nebula, artifacts)
+    if spec.tailscale is not None:
+        _tailscale(spec.tailscale, artifacts)
+    if spec.existing is not None:
+        interface.present(
+            name="check that the interface is there",
+            interface=spec.existing.device,
+            address=spec.existing.address,
+        )
 
 
 def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
@@ -34,3 +58,59 @@ def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
         defined_by=[rendered.METRICS_TIMER],
         redefined=[written],
     )
+
+
+def _nebula(spec: NebulaSpec, artifacts: Sequence[Artifact]) -> None:
+    """The certificate before the settings that name it, which are judged with it; an earlier key goes last."""
+    guard = Guard(
+        "mesh", (AUTHORITY_FILE, CERTIFICATE_FILE, DEVICE_FILE, PEERS_FILE, UNIT_FILE), nebula.RESTORE
+    )
+    own = {artifact.path: artifact for artifact in artifacts}
+    apt.packages(name="install nebula", names=PACKAGES)
+    nebula.keyed(name="have a key of its own", spec=spec)
+    trusted = files.write(name="trust the authority", artifacts=[own[AUTHORITY_FILE]], guard=guard)
+    signed = nebula.certified(name="have a certificate of the authority's", spec=spec, guard=guard)
+    peers = files.write(name="write who is asked", artifacts=[own[PEERS_FILE]], check=CHECK, guard=guard)
+    device = files.write(
+        name="write the mesh's interface",
+        artifacts=[own[DEVICE_FILE], own[UNIT_FILE]],
+        check=CHECK,
+        guard=guard,
+    )
+    systemd.service(
+        name="run the mesh",
+        unit=UNIT,
+        reads=[AUTHORITY_FILE, CERTIFICATE_FILE, PEERS_FILE],
+        on_change="reload",
+        after=[trusted, signed, peers],
+        defined_by=[UNIT_FILE, DEVICE_FILE],
+        redefined=[device],
+        guard=guard,
+    )
+    nebula.forgotten(name="forget earlier keys", spec=spec)
+
+
+def _tailscale(spec: TailscaleSpec, artifacts: Sequence[Artifact]) -> None:
+    """Settings come before the package, so that the daemon starts with them; the server says the address last."""
+    guard = Guard("mesh", (mesh_tailscale.STATE_FILE,), tailscale.RESTORE)
+    apt.packages(name="install what judges keys", names=["gpg"])
+    repository.repository(
+        name="trust Tailscale's repository",
+        stem="stackctl-tailscale",
+        url=spec.source.url,
+        key_url=spec.source.key,
+        fingerprint=spec.source.fingerprint,
+        suite=spec.source.suite,
+        components=spec.source.components,
+    )
+    settings = files.write(name="write the daemon's settings", artifacts=artifacts)
+    apt.packages(name="install Tailscale", names=mesh_tailscale.PACKAGES)
+    systemd.service(
+        name="run the mesh",
+        unit=mesh_tailscale.UNIT,
+        reads=[mesh_tailscale.SETTINGS_FILE],
+        after=[settings],
+        guard=guard,
+    )
+    tailscale.joined(name="join", spec=spec, guard=guard)
+    tailscale.addressed(name="check the address", spec=spec)

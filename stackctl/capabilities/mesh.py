@@ -7,7 +7,10 @@ from typing import Any, Protocol
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
-from stackctl.mesh import wireguard
+from stackctl.mesh import existing, nebula, tailscale, wireguard
+from stackctl.mesh.existing import ExistingSpec
+from stackctl.mesh.nebula import NebulaSpec
+from stackctl.mesh.tailscale import TailscaleSpec
 from stackctl.mesh.wireguard import WireguardSpec
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.mesh import MeshBackend
@@ -30,7 +33,12 @@ class Backend(Protocol):
         """What is wrong for this backend; asked only of the one that the environment has."""
 
 
-BACKENDS: Mapping[MeshBackend, Backend] = {"wireguard": wireguard}
+BACKENDS: Mapping[MeshBackend, Backend] = {
+    "wireguard": wireguard,
+    "nebula": nebula,
+    "tailscale": tailscale,
+    "existing": existing,
+}
 """By the names of `network.mesh.backend`; each is also the field of `MeshSpec` with its specification."""
 
 
@@ -41,6 +49,9 @@ class MeshSpec:
     device: str
     address: IPv4Address
     wireguard: WireguardSpec | None = None
+    nebula: NebulaSpec | None = None
+    tailscale: TailscaleSpec | None = None
+    existing: ExistingSpec | None = None
 
     @property
     def chosen(self) -> tuple[MeshBackend, Any]:

@@ -1,4 +1,4 @@
-"""A program on the operator's machine that prints a secret, and its end."""
+"""A program on the operator's machine that knows a secret, and its end."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ class SilentError(Exception):
     """Why there is no output; nothing that the program printed is in it."""
 
 
-def output(words: Sequence[str], seconds: float) -> bytes:
+def output(words: Sequence[str], seconds: float, descriptors: Sequence[int] = ()) -> bytes:
     """What the program prints; SilentError when it fails, or has not ended within `seconds`.
 
     It has a session of its own: there it cannot wait for a terminal that shows something else, and is ended
-    together with whatever it started.
+    together with whatever it started. It inherits `descriptors`, by the same numbers, and no others.
     """
     try:
         process = subprocess.Popen(
@@ -24,6 +24,7 @@ def output(words: Sequence[str], seconds: float) -> bytes:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=descriptors,
         )
     except FileNotFoundError as error:
         raise SilentError(f"there is no program `{words[0]}`") from error

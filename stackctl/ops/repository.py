@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 from pyinfra.api import operation
 from pyinfra.context import host
@@ -19,17 +19,23 @@ SECONDS = 300
 
 @operation()
 def repository(
-    stem: str, url: str, key_url: str, fingerprint: str, suite: str = "/", root: str = ""
+    stem: str,
+    url: str,
+    key_url: str,
+    fingerprint: str,
+    suite: str = "/",
+    components: Sequence[str] = (),
+    root: str = "",
 ) -> Generator[Step | WriteFiles, None, None]:
-    """Have a flat repository among apt's sources, and its key trusted for it alone.
+    """Have a repository among apt's sources, and its key trusted for it alone.
 
     The host fetches the key, as apt does and through the same proxy. Unless it holds one primary key, that of
-    the fingerprint, nothing is changed. `suite` is a folder and ends in a slash; `root` is where the host's
-    files begin. `stem` names the files that apt has of it. Needs `gpg` on the host.
+    the fingerprint, nothing is changed. `suite` is a folder that ends in a slash, or a name, which `components`
+    go with; `root` is where the host's files begin. `stem` names the files that apt has of it. Needs `gpg` on the host.
     """
     keyring = f"{root}/usr/share/keyrings/{stem}.gpg"
     verified, read = (f"{root}/var/lib/stackctl/repositories/{stem}.{note}" for note in ("key", "read"))
-    sources = _sources(f"{root}/etc/apt/sources.list.d/{stem}.sources", url, suite, keyring)
+    sources = _sources(f"{root}/etc/apt/sources.list.d/{stem}.sources", url, suite, components, keyring)
     sha256 = hashlib.sha256(sources.content.encode()).hexdigest()
     found = host.get_fact(
         Files, wanted=[(keyring, "-"), (verified, "0"), (read, "0"), (sources.path, sha256)]
@@ -54,12 +60,13 @@ def repository(
         )
 
 
-def _sources(path: str, url: str, suite: str, keyring: str) -> Artifact:
+def _sources(path: str, url: str, suite: str, components: Sequence[str], keyring: str) -> Artifact:
     lines = (
         "# Owned by stackctl: edits show as drift and are undone by the next apply.",
         "Types: deb",
         f"URIs: {url}/",
         f"Suites: {suite}",
+        *([f"Components: {' '.join(components)}"] if components else []),
         f"Signed-By: {keyring}",
     )
     return Artifact(path, "\n".join(lines) + "\n")

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from stackctl.core.form import DomainName, Form, InterfaceName, SecretName
 from stackctl.core.model import Model
+from stackctl.schema.repository import Repository
 
 MeshBackend = Literal["wireguard", "nebula", "tailscale", "existing"]
 INTERFACES: Mapping[MeshBackend, str] = {
@@ -23,20 +24,24 @@ class Nebula(Model):
     """Settings of the backend `nebula`: certificates of an authority of your own say who belongs and to which groups."""
 
     authority: Annotated[str, Form(r"[^\0]{1,4096}", "the text of the authority's certificate, `ca.crt`")]
-    """Certificate of the authority, public; `nebula-cert ca` makes it, and the key."""
+    """Certificate of the authority, public; `nebula-cert ca` makes it, and the key. While one replaces another, the
+    new one first and the old one behind it."""
     key: SecretName
-    """Secret that holds the authority's private key; it signs on the operator's machine and goes to no host."""
+    """Secret that holds the authority's private key, as the text of `ca.key` or as its lines joined to one; it signs on
+    the operator's machine, which needs `nebula-cert`, and goes to no host."""
     days: Annotated[int, Field(ge=2, le=3650)] = 365
     """How long a host's certificate is valid; an apply renews it in the last third."""
 
 
 class Tailscale(Model):
-    """Settings of the backend `tailscale`."""
+    """Settings of the backend `tailscale`, which has been tried against a stand-in and not against the real service."""
 
     auth_key: SecretName
-    """Secret that holds the key by which a host joins."""
+    """Secret that holds the key by which a host joins; read when one joins, and on the host only meanwhile."""
     login_server: Annotated[str, Form(r"https://[a-z0-9.:/-]+", "an `https://` URL")] | None = None
     """URL of a Headscale server; without it Tailscale's own."""
+    repository: Repository | None = None
+    """A copy of Tailscale's package repository, for hosts that do not reach it."""
 
 
 class Mesh(Model):
@@ -65,11 +70,17 @@ class Mesh(Model):
     @model_validator(mode="after")
     def _complete(self) -> "Mesh":
         if self.backend == "existing" and self.interface is None:
-            raise PydanticCustomError("mesh", "`backend: existing` needs the name of its `interface`")
+            raise PydanticCustomError(
+                "mesh",
+                "with `backend: existing` needs the name of an interface",
+                {"hint": "write `interface:` and its name, as `ip link` shows it"},
+            )
         for backend in ("nebula", "tailscale"):
             if self.backend == backend and getattr(self, backend) is None:
                 raise PydanticCustomError(
-                    "mesh", "`backend: {backend}` needs settings under `{backend}`", {"backend": backend}
+                    "mesh",
+                    "with `backend: {backend}` needs settings of that backend",
+                    {"backend": backend, "hint": f"write `{backend}:` and what `stackctl schema` says of it"},
                 )
         return self
 

@@ -1,4 +1,4 @@
-"""A signed flat repository of empty packages, as NVIDIA's is laid out."""
+"""Signed repositories of empty packages: flat, as NVIDIA's is laid out, and with suites and components."""
 
 import hashlib
 import os
@@ -73,15 +73,24 @@ class Key:
         )
 
 
-def write(folder: Path, key: Key, packages: Sequence[Package], *, origin: str, label: str) -> None:
-    """`Packages` and a signed `InRelease` in the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write(
+    folder: Path,
+    key: Key,
+    packages: Sequence[Package],
+    *,
+    origin: str,
+    label: str,
+    listed: str = "Packages",
+    fields: str = "",
+) -> None:
+    """A list of packages and a signed `InRelease` in the folder; with `listed` deeper and more fields, a suite's."""
     text = "\n".join(package.paragraph() for package in packages).encode()
-    (folder / "Packages").write_bytes(text)
+    (folder / listed).parent.mkdir(parents=True, exist_ok=True)
+    (folder / listed).write_bytes(text)
     release = folder / "Release"
     release.write_text(
-        f"Origin: {origin}\nLabel: {label}\nArchitectures: amd64\nDate: Tue, 24 Nov 2026 00:00:00 UTC\n"
-        f"SHA256:\n {hashlib.sha256(text).hexdigest()} {len(text)} Packages\n"
+        f"Origin: {origin}\nLabel: {label}\n{fields}Architectures: amd64\nDate: Tue, 24 Nov 2026 00:00:00 UTC\n"
+        f"SHA256:\n {hashlib.sha256(text).hexdigest()} {len(text)} {listed}\n"
     )
     (folder / "InRelease").unlink(missing_ok=True)
     key.gpg("--clearsign", "-o", str(folder / "InRelease"), str(release))

@@ -85,6 +85,41 @@ def test_a_key_that_is_the_expected_one_is_trusted_and_the_repository_read(
     )
 
 
+def test_a_repository_may_have_suites_and_components(tmp_path: Path, root: Root, site: str, key: Key) -> None:
+    write(
+        tmp_path / "site/dists/trixie",
+        key,
+        [Package("tailscale", "2")],
+        origin="Tailscale",
+        label="Tailscale",
+        listed="main/binary-amd64/Packages",
+        fields="Suite: trixie\nCodename: trixie\nComponents: main\n",
+    )
+    spec = {
+        "stem": "stackctl-tailscale",
+        "url": site,
+        "key_url": f"{site}/binary.pub",
+        "fingerprint": key.fingerprint,
+        "suite": "trixie",
+        "components": ["main"],
+        "root": str(root.folder),
+    }
+    run = one_host(tmp_path / "d", BODY, spec=spec)
+
+    outcome = run.apply(run.plan()).hosts[0]
+
+    assert (outcome.findings, outcome.left) == ((), ())
+    assert root.install("tailscale") == {"tailscale": "2"}
+    assert (root.folder / "etc/apt/sources.list.d/stackctl-tailscale.sources").read_text() == (
+        "# Owned by stackctl: edits show as drift and are undone by the next apply.\n"
+        "Types: deb\n"
+        f"URIs: {site}/\n"
+        "Suites: trixie\n"
+        "Components: main\n"
+        f"Signed-By: {root.folder}/usr/share/keyrings/stackctl-tailscale.gpg\n"
+    )
+
+
 def test_another_key_is_refused_and_nothing_changed(tmp_path: Path, root: Root, site: str, key: Key) -> None:
     finding = refused(asking(tmp_path, root, site, "A" * 40), root)
 

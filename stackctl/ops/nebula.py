@@ -1,0 +1,278 @@
+"""A host in a mesh by nebula: a key that is born there, and a certificate that follows the inventory."""
+
+import base64
+import shlex
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pyinfra.api import FactBase, operation
+from pyinfra.context import host
+
+from stackctl.core.artifact import Artifact
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.mesh import certificate as text
+from stackctl.mesh.certificate import Certificate
+from stackctl.mesh.nebula import CERTIFICATE_FILE, UNIT, UNIT_FILE, NebulaSpec
+from stackctl.ops import authority
+from stackctl.ops.step import Guard, Step, WriteFiles
+from stackctl.ops.trace import saw
+from stackctl.ops.wording import some
+from stackctl.plan.change import FileChange
+
+RESTORE = (
+    "systemctl daemon-reload",
+    f"if [ -f {UNIT_FILE} ]; then systemctl restart {UNIT}; else systemctl stop {UNIT}; fi",
+)
+"""Commands that make restored files count, where there were none too."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a host has of its own in the mesh."""
+
+    now: int = 0
+    """The host's clock, in seconds since 1970."""
+    private: str | None = None
+    """Mode of the private key's file; None where there is none."""
+    public: str | None = None
+    """Text of the public key's file."""
+    certificate: Certificate | None = None
+    unreadable: bool = False
+    """Whether there is a certificate that is none."""
+    genuine: bool | None = None
+    """Whether the authority signed it; None where the host has nothing to judge that by."""
+    earlier: tuple[str, ...] = ()
+    """Files of keys with other numbers."""
+
+
+class OwnState(FactBase[State]):
+    """A host's key, as far as it may be told, and its certificate."""
+
+    def command(self, spec: NebulaSpec, root: str = "") -> str:
+        """Asked of the files themselves, so that it is known before nebula is installed."""
+        values = {"@KEY@": spec.key_file, "@PUBLIC@": spec.public_file, "@CERTIFICATE@": CERTIFICATE_FILE}
+        script = _STATE
+        for name, path in values.items():
+            script = script.replace(name, shlex.quote(f"{root}{path}"))
+        return script.replace("@AUTHORITY@", spec.authority)
+
+    @staticmethod
+    def default() -> State:
+        """Nothing there."""
+        return State()
+
+    def process(self, output: Iterable[str]) -> State:
+        """`WHAT VALUE` lines, contents in base64."""
+        state = State()
+        for line in output:
+            what, _, value = line.partition(" ")
+            match what:
+                case "now":
+                    state = replace(state, now=int(value))
+                case "private":
+                    state = replace(state, private=value)
+                case "public":
+                    state = replace(state, public=_decoded(value))
+                case "certificate":
+                    found = _certificate(_decoded(value))
+                    state = replace(state, certificate=found, unreadable=found is None)
+                case "verified":
+                    state = replace(state, genuine=value == "0")
+                case "earlier":
+                    state = replace(state, earlier=(*state.earlier, value))
+                case _:
+                    pass
+        return state
+
+
+# `nebula-cert` finds fault with a certificate that has ended as well, so that its word comes last.
+_STATE = """key=@KEY@ public=@PUBLIC@ certificate=@CERTIFICATE@
+date +'now %s'
+[ ! -s "$key" ] || stat -c 'private %a' -- "$key"
+[ ! -s "$public" ] || printf 'public %s\\n' "$(head -c 4096 -- "$public" | base64 -w0)"
+if [ -f "$certificate" ]; then
+  printf 'certificate %s\\n' "$(head -c 65536 -- "$certificate" | base64 -w0)"
+  if command -v nebula-cert >/dev/null; then
+    nebula-cert verify -ca /dev/stdin -crt "$certificate" >/dev/null 2>&1 <<'EOF'
+@AUTHORITY@EOF
+    echo "verified $?"
+  fi
+fi
+for f in "${key%/*}"/host-*.key; do
+  [ ! -f "$f" ] || [ "$f" = "$key" ] || printf 'earlier %s\\n' "$f"
+done
+"""
+
+
+@operation()
+def keyed(spec: NebulaSpec, root: str = "") -> Generator[Step, None, None]:
+    """Have a key of the host's own; its private half never leaves it. `root` is where the host's files begin."""
+    state = host.get_fact(OwnState, spec=spec, root=root)
+    public = None if state.public is None else text.public_key(state.public)
+    saw(
+        f"key {spec.key} of the mesh",
+        **({"public": public} if state.private and public else {}),
+    )
+    if state.private and public:
+        if state.private != "600":
+            command = f"chmod 600 -- {shlex.quote(f'{root}{spec.key_file}')}"
+            yield Step(command, reason=f"mode {state.private} of key {spec.key} becomes 600")
+        return
+    script = _MAKE.replace("@KEY@", shlex.quote(f"{root}{spec.key_file}"))
+    yield Step(
+        script.replace("@PUBLIC@", shlex.quote(f"{root}{spec.public_file}")),
+        reason=f"make key {spec.key}, which stays on the host",
+        action="add",
+        seconds=30,
+    )
+
+
+# The private half gets its name last: a key whose public half is not there yet would be no use to anybody.
+_MAKE = """set -e
+umask 077
+key=@KEY@ public=@PUBLIC@
+mkdir -p -- "${key%/*}"
+d=$(mktemp -d -- "${key%/*}/.new.XXXXXXXXXX")
+trap 'rm -rf -- "$d"' EXIT
+trap 'exit 143' HUP INT TERM
+nebula-cert keygen -out-key "$d/key" -out-pub "$d/pub"
+chmod 600 -- "$d/key" "$d/pub"
+sync -- "$d/key" "$d/pub"
+mv -fT -- "$d/pub" "$public"
+mv -fT -- "$d/key" "$key"
+sync -- "${key%/*}"
+"""
+
+
+class SignedFile(WriteFiles):
+    """A certificate that is signed when it is written, on the operator's machine."""
+
+    def __init__(self, order: authority.Order, path: str, change: FileChange, guard: Guard | None) -> None:
+        super().__init__([Artifact(path, "")], [change], guard=guard)
+        self.order = order
+
+    def script(self) -> str:
+        """The shell script that writes it, signed now."""
+        content = authority.signed(self.order)
+        written = [replace(artifact, content=content) for artifact in self.artifacts]
+        return WriteFiles(written, self.changes, guard=self.guard).script()
+
+
+@operation()
+def certified(
+    spec: NebulaSpec, guard: Guard | None = None, root: str = ""
+) -> Generator[SignedFile, None, None]:
+    """Have a certificate of the authority's that says what the inventory says, renewed in its last third.
+
+    FindingsError where it would have to be signed and this machine cannot. `root` is where the host's files begin.
+    """
+    state = host.get_fact(OwnState, spec=spec, root=root)
+    _note(state.certificate)
+    reasons = list(_reasons(spec, state))
+    if not reasons:
+        return
+    authority.require_program()
+    order = authority.Order(
+        spec.host,
+        spec.address,
+        spec.groups,
+        spec.subnets,
+        _days(spec, state.now),
+        state.public or "",
+        spec.authority,
+        spec.signing_key,
+    )
+    new = state.certificate is None and not state.unreadable
+    change = FileChange(f"{root}{CERTIFICATE_FILE}", "add" if new else "change", "; ".join(reasons))
+    yield SignedFile(order, f"{root}{CERTIFICATE_FILE}", change, guard)
+
+
+@operation()
+def forgotten(spec: NebulaSpec, root: str = "") -> Generator[Step, None, None]:
+    """Have no key with another number than the host's own; nothing is taken away before a new one is in use."""
+    state = host.get_fact(OwnState, spec=spec, root=root)
+    if state.earlier:
+        files = [file for key in state.earlier for file in (key, f"{key.removesuffix('.key')}.pub")]
+        yield Step(
+            f"rm -f -- {' '.join(map(shlex.quote, files))}",
+            reason=f"remove {some([key.rpartition('/')[2] for key in state.earlier])}, no longer in use",
+            action="remove",
+        )
+
+
+def _note(found: Certificate | None) -> None:
+    if found is None:
+        saw("certificate of the mesh")
+        return
+    saw(
+        "certificate of the mesh",
+        address=", ".join(map(str, found.addresses)),
+        groups=", ".join(sorted(found.groups)),
+        issuer=found.issuer,
+        ends=_day(found.ends),
+    )
+
+
+def _reasons(spec: NebulaSpec, state: State) -> Iterator[str]:
+    """Why the certificate has to be made; a plan shows them."""
+    signer, found = spec.signer, state.certificate
+    if signer.ends <= state.now:
+        what = f"the certificate of `{signer.name}` ended on {_day(signer.ends)}, and signs no more"
+        hint = "make a new authority with `nebula-cert ca`; write its certificate before the old one, and its key"
+        raise FindingsError(Finding("network.mesh.nebula.authority", what, hint))
+    if state.unreadable:
+        yield "sign it anew: what is there is no certificate"
+    elif found is None:
+        until = f"{spec.days} days" if _days(spec, state.now) else f"as long as `{signer.name}`"
+        yield f"sign it for {spec.address}, {_groups(spec.groups)}, for {until}"
+    else:
+        yield from _differences(spec, found, state)
+
+
+def _differences(spec: NebulaSpec, found: Certificate, state: State) -> Iterator[str]:
+    signer = spec.signer
+    if found.issuer != signer.fingerprint:
+        yield f"another authority signed it, `{signer.name}` signs it anew"
+        return
+    if found.name != spec.host:
+        yield f"name {found.name} becomes {spec.host}"
+    if (was := ", ".join(map(str, found.addresses))) != spec.address:
+        yield f"address {was} becomes {spec.address}"
+    if tuple(sorted(found.groups)) != spec.groups:
+        yield f"{_groups(tuple(sorted(found.groups)))} becomes {_groups(spec.groups)}"
+    if tuple(str(network) for network in sorted(found.subnets)) != spec.subnets:
+        yield f"subnets {some([str(network) for network in found.subnets]) or 'none'} become {some(spec.subnets) or 'none'}"
+    public = None if state.public is None else text.public_key(state.public)
+    if public != found.public_key:
+        yield f"it is for another key, key {spec.key} is the host's"
+    if found.ends <= state.now:
+        yield f"it ended on {_day(found.ends)}"
+    elif found.renewal <= state.now and found.ends < signer.ends - 1:
+        yield f"renew it: it ends on {_day(found.ends)}"
+    elif state.genuine is False and found.begins <= state.now:
+        yield f"`{signer.name}` did not sign what it says"
+
+
+def _days(spec: NebulaSpec, now: int) -> int | None:
+    """None where the authority itself ends before: what it signs cannot last longer."""
+    return spec.days if now + (spec.days + 1) * 86_400 < spec.signer.ends else None
+
+
+def _groups(groups: Sequence[str]) -> str:
+    return f"groups {some(groups)}" if groups else "no groups"
+
+
+def _day(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _decoded(value: str) -> str:
+    return base64.b64decode(value).decode(errors="replace")
+
+
+def _certificate(content: str) -> Certificate | None:
+    try:
+        return text.certificates(content)[0]
+    except ValueError:
+        return None
