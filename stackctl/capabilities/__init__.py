@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stackctl.capabilities import docker, gateway, gpu, serving, system
+from stackctl.capabilities import docker, firewall, gateway, gpu, serving, system
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.core.job import Standing
@@ -39,6 +39,7 @@ class Capability(Protocol):
 
 ORDER: tuple[Capability, ...] = (
     system,  # packages and names that all others need
+    firewall,  # closed before anything listens
     gpu,  # the driver before the containers that need it
     docker,  # the engine before what runs in it
     serving,  # replicas answer before a gateway sends them requests
