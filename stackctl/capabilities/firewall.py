@@ -143,7 +143,7 @@ def outside(fleet: Fleet, host: str) -> dict[str, str]:
 def _rules(fleet: Fleet, host: str, wanted: Firewall) -> Iterator[Rule]:
     who = "the mesh" if wanted.ssh == "mesh" else AUDIENCES["management"]
     port = fleet.hosts[host].ssh.port or SSH_PORT
-    yield Rule(port, "tcp", who, logins(fleet, host, wanted), "logins", "firewall.ssh")
+    yield Rule(port, "tcp", who, logins(fleet, host, wanted), "ssh", "firewall.ssh")
     for declared, opening in _declared(fleet, host):
         yield Rule(
             opening.port,
@@ -231,7 +231,7 @@ def _outside(fleet: Fleet, host: str) -> Iterator[Problem]:
 
 
 def _own(fleet: Fleet, host: str, wanted: Firewall) -> Iterator[Problem]:
-    taken = {(fleet.hosts[host].ssh.port or SSH_PORT, "tcp"): "for logins"}
+    taken = {(fleet.hosts[host].ssh.port or SSH_PORT, "tcp"): "for ssh"}
     for declared, opening in _declared(fleet, host):
         taken[opening.port, opening.protocol] = f"for {declared}, {opening.reason}"
     for index, own in enumerate(wanted.open):

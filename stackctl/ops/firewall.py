@@ -1,14 +1,15 @@
 """The firewall: judged, loaded and kept loaded, and never such that it shuts out whoever applies it."""
 
 import hashlib
-from collections.abc import Generator, Iterable, Sequence
+import shlex
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
 
-from stackctl.capabilities.firewall import LOADED, RULES_FILE, TABLE, UNIT, UNIT_FILE, FirewallSpec
+from stackctl.capabilities.firewall import LOADED, TABLE, UNIT, FirewallSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.rule import marks
@@ -19,15 +20,11 @@ from stackctl.ops.trace import saw
 from stackctl.plan.ports import told
 
 _SAME = "load the rules as they are now, no port opens or closes"
-CHECK = ("nft", "-c", "-f", RULES_FILE)
-"""Judges the rules without loading them."""
 
-_WANTED_LINK = f"/etc/systemd/system/sysinit.target.wants/{UNIT}"
+_LINK = f"/etc/systemd/system/sysinit.target.wants/{UNIT}"
 # Where the unit is gone again, or will not, the rules themselves count.
-_LOAD_FORMER = f"""if [ ! -f {RULES_FILE} ]; then nft delete table {TABLE}; systemctl stop {UNIT}
-elif ! systemctl reload-or-restart {UNIT}; then nft -f {RULES_FILE}; fi"""
-GUARD = Guard("firewall", (RULES_FILE, UNIT_FILE, _WANTED_LINK), ("systemctl daemon-reload", _LOAD_FORMER))
-"""Former rules are loaded again, and where there were none our table goes; those of others are left alone."""
+_LOAD_FORMER = f"""if [ ! -f @RULES@ ]; then nft delete table {TABLE}; systemctl stop {UNIT}
+elif ! systemctl reload-or-restart {UNIT}; then nft -f @RULES@; fi"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Enforced(FactBase[Enforcement]):
 
     def command(self) -> str:
         """Asked of systemd, the kernel and the environments of the shells above this one."""
-        return _LOOK
+        return _LOOK.replace("@LOADED@", LOADED)
 
     @staticmethod
     def default() -> Enforcement:
@@ -95,15 +92,14 @@ class Enforced(FactBase[Enforcement]):
 
 
 @operation()
-def enforced(spec: FirewallSpec, artifacts: Sequence[Artifact]) -> Generator[Step | WriteFiles, None, None]:
+def enforced(spec: FirewallSpec, rules: Artifact, unit: Artifact) -> Generator[Step | WriteFiles, None, None]:
     """Have these rules in the kernel now and at every boot; what somebody did to them by hand is undone."""
-    rules = next(artifact for artifact in artifacts if artifact.path == RULES_FILE)
-    unit = next(artifact for artifact in artifacts if artifact.path == UNIT_FILE)
     state = host.get_fact(Enforced)
-    present = host.get_fact(Files, wanted=[(RULES_FILE, "0")]).get(RULES_FILE)
+    present = host.get_fact(Files, wanted=[(rules.path, "0")]).get(rules.path)
     saw(f"table {TABLE}", **({"state": _state(state)} if state.tells else {}))
     saw(f"unit {UNIT}", boot="enabled" if state.boot else "disabled")
-    written = list(writing([unit, rules], CHECK, GUARD))
+    guard = _guard(rules, unit)
+    written = list(writing([unit, rules], ("nft", "-c", "-f", rules.path), guard))
     reason = _reason(spec, rules, state, None if present is None else present.content or "")
     if not (written or reason):
         return
@@ -113,8 +109,14 @@ def enforced(spec: FirewallSpec, artifacts: Sequence[Artifact]) -> Generator[Ste
         _LOAD,
         reason=reason or _SAME,
         hint=f"read `journalctl -u {UNIT}` on the host",
-        guard=GUARD,
+        guard=guard,
     )
+
+
+def _guard(rules: Artifact, unit: Artifact) -> Guard:
+    """Former rules are loaded again, and where there were none our table goes; those of others are left alone."""
+    load = _LOAD_FORMER.replace("@RULES@", shlex.quote(rules.path))
+    return Guard("firewall", (rules.path, unit.path, _LINK), ("systemctl daemon-reload", load))
 
 
 def _state(state: Enforcement) -> str:
@@ -175,7 +177,7 @@ def _let_in(spec: FirewallSpec, login: Login | None) -> None:
 _LOOK = f"""PATH=$PATH:/usr/sbin:/sbin
 printf 'boot %s\\n' "$(systemctl is-enabled -- {UNIT} 2>/dev/null)"
 printf 'reread %s\\n' "$(systemctl show -p NeedDaemonReload --value -- {UNIT})"
-[ ! -f {LOADED} ] || sed 's/^/loaded /' {LOADED}
+[ ! -f @LOADED@ ] || sed 's/^/loaded /' @LOADED@
 if nft list table {TABLE} >/dev/null 2>&1; then
   printf 'table %s\\n' "$(nft -s list table {TABLE} | sha256sum)"
 fi

@@ -61,14 +61,14 @@ def test_a_host_without_the_setting_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_capability_s_ports_are_let_in_for_whom_they_are_meant(tmp_path: Path) -> None:
     assert let_in(spec(tmp_path, LAN)) == [
-        "22/tcp logins: management 10.9.0.0/24",
+        "22/tcp ssh: management 10.9.0.0/24",
         "8000/tcp replica of chat: edge 10.0.0.11/32",
     ]
 
 
 def test_in_a_mesh_hosts_are_let_in_by_its_interface_alone(tmp_path: Path) -> None:
     assert let_in(spec(tmp_path, MESH)) == [
-        "22/tcp logins: mesh 10.77.0.0/24 by mesh0, management 10.9.0.0/24",
+        "22/tcp ssh: mesh 10.77.0.0/24 by mesh0, management 10.9.0.0/24",
         "8000/tcp replica of chat: edge 10.77.0.11/32 by mesh0",
     ]
 
@@ -77,7 +77,7 @@ def test_a_gateway_without_a_mesh_is_for_the_hosts_for_clients_and_for_operators
     text = LAN.replace("outside: [eth1]", "outside: [eth1], clients: [10.5.0.0/16]")
 
     assert let_in(spec(tmp_path, text, host="edge")) == [
-        "22/tcp logins: management 10.9.0.0/24",
+        "22/tcp ssh: management 10.9.0.0/24",
         "8080/tcp models' URLs: gpu1 10.0.0.12/32, clients 10.5.0.0/16, management 10.9.0.0/24",
         "8404/tcp gateway's metrics: management 10.9.0.0/24",
     ]
@@ -86,7 +86,7 @@ def test_a_gateway_without_a_mesh_is_for_the_hosts_for_clients_and_for_operators
 def test_logins_from_the_mesh_alone_leave_the_networks_out(tmp_path: Path) -> None:
     found = spec(tmp_path, MESH, "{ssh: mesh, management: [10.9.0.0/24]}")
 
-    assert let_in(found)[0] == "22/tcp logins: mesh 10.77.0.0/24 by mesh0"
+    assert let_in(found)[0] == "22/tcp ssh: mesh 10.77.0.0/24 by mesh0"
 
 
 def test_ports_of_others_are_let_in_for_those_who_are_written(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_ports_of_others_are_let_in_for_those_who_are_written(tmp_path: Path) ->
 """
 
     assert let_in(spec(tmp_path, LAN, settings)) == [
-        "22/tcp logins: management 10.9.0.0/24",
+        "22/tcp ssh: management 10.9.0.0/24",
         "5353/udp a game: everybody",
         "8000/tcp replica of chat: edge 10.0.0.11/32",
         "9100/tcp exporters: management 10.9.0.0/24, edge 10.0.0.11/32,  10.8.0.4/32",
@@ -201,7 +201,7 @@ def test_the_files_are_as_reviewed_and_nft_reads_them(
         (
             "{management: [10.9.0.0/24], open: [{ports: [22], sources: [edge], reason: mine}]}",
             (
-                "test.yaml:7 `hosts.gpu1.firewall.open.0.ports` has 22/tcp, which is open already for logins"
+                "test.yaml:7 `hosts.gpu1.firewall.open.0.ports` has 22/tcp, which is open already for ssh"
                 " | take it out: each port is declared once"
             ),
         ),
