@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stackctl.capabilities import docker, gateway, gpu, mesh, serving, system, wan
+from stackctl.capabilities import docker, firewall, gateway, gpu, mesh, serving, system, wan
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.core.job import Standing
@@ -41,6 +41,7 @@ ORDER: tuple[Capability, ...] = (
     system,  # packages and names that all others need
     wan,  # the ways out, before all that takes them
     mesh,  # the addresses that all that follows is reached at
+    firewall,  # closed before anything listens
     gpu,  # the driver before the containers that need it
     docker,  # the engine before what runs in it
     serving,  # replicas answer before a gateway sends them requests

@@ -30,6 +30,13 @@ def write(
     They are staged, judged by `check` (an argument vector in which a file's path stands for the staged
     file) and only then renamed into place.
     """
+    yield from writing(artifacts, check, guard)
+
+
+def writing(
+    artifacts: Sequence[Artifact], check: Sequence[str] = (), guard: Guard | None = None
+) -> Generator[WriteFiles, None, None]:
+    """What `write` does, for operations that do more besides."""
     hashes = {artifact.path: hashlib.sha256(secret.reveal(artifact)).hexdigest() for artifact in artifacts}
     asked = [(artifact.path, "-" if artifact.secrets else hashes[artifact.path]) for artifact in artifacts]
     found = host.get_fact(Files, wanted=asked) if asked else {}
