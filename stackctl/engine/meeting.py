@@ -6,9 +6,10 @@ from typing import Any
 from stackctl.core.job import Job
 from stackctl.engine.batch import Command
 from stackctl.engine.work import Work
+from stackctl.ops import wireguard
 from stackctl.ops.fleet import Introduction
 
-INTRODUCTIONS: dict[str, Callable[[Any], Introduction | None]] = {}
+INTRODUCTIONS: dict[str, Callable[[Any], Introduction | None]] = {"mesh": wireguard.introduction}
 """How a capability's part of a host introduces itself, from its specification."""
 
 _SECONDS = 30

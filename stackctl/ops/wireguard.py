@@ -40,11 +40,9 @@ def introduction(spec: MeshSpec) -> Introduction | None:
         return None
     number = str(spec.wireguard.number)
     tell = _TELL.replace("@FOLDER@", FOLDER)
-    # Without Python there is no key yet; an apply installs it, and makes the key on its way.
-    make = f"if command -v python3 >/dev/null; then\n{_making(number)}fi\n"
     return Introduction(
         tell + _MAKES.replace("@FOLDER@", FOLDER).replace("@NUMBER@", number),
-        f"{make}{tell}echo {MET} yes\n",
+        f"{_making(number)}{tell}echo {MET} yes\n",
     )
 
 
@@ -208,8 +206,8 @@ def _unit(device: str) -> str:
 
 
 def _making(number: int | str) -> str:
-    program = files("stackctl.agents").joinpath("wireguard_key.py").read_text("utf-8")
-    return f"python3 -I - {shlex.quote(FOLDER)} {number} <<'STACKCTL' || exit\n{program}STACKCTL\n"
+    program = files("stackctl.agents").joinpath("wireguard_key.pl").read_text("utf-8")
+    return f"perl - {shlex.quote(FOLDER)} {number} <<'STACKCTL' || exit\n{program}STACKCTL\n"
 
 
 _TELL = """for f in @FOLDER@/.stackctl-*.pub.new @FOLDER@/stackctl-*.pub; do
