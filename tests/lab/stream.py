@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stackctl.lab.shell import inside
-from stackctl.lab.spec import LabSpec
+from stackctl.lab.spec import NAMES_ADDRESS, LabSpec
 from tests.lab.site import Site
 
+ECHOING = str(NAMES_ADDRESS)
 PORT = 7777
 
 _ECHO = f"""
-import socket
+import socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.bind(("0.0.0.0", {PORT}))
+server.bind((sys.argv[1], {PORT}))
 print("ready", flush=True)
 while True:
     data, peer = server.recvfrom(64)
@@ -69,7 +70,7 @@ class Stream:
 @contextmanager
 def echoing(spec: LabSpec) -> Iterator[None]:
     """The internet sends back what it is sent."""
-    command = inside(spec.namespace("internet"), [sys.executable, "-c", _ECHO])
+    command = inside(spec.namespace("internet"), [sys.executable, "-c", _ECHO, ECHOING])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
@@ -80,10 +81,10 @@ def echoing(spec: LabSpec) -> Iterator[None]:
 
 
 @contextmanager
-def streaming(site: Site, host: str, target: str, seconds: float) -> Iterator[list[Stream]]:
+def streaming(site: Site, host: str, seconds: float) -> Iterator[list[Stream]]:
     """A stream that is under way while the block runs, and told at its end."""
     told: list[Stream] = []
-    command = f"python3 -c {shlex.quote(_PROBE)} {target} {seconds}"
+    command = f"python3 -c {shlex.quote(_PROBE)} {ECHOING} {seconds}"
     process = subprocess.Popen(site.entering(host, command), stdout=subprocess.PIPE, text=True)
     time.sleep(1)
     try:
