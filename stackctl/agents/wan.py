@@ -32,6 +32,10 @@ from typing import Any, Literal
 
 Phase = Literal["init", "up", "degraded", "down", "recovering"]
 
+MAIN = 254
+GLOBAL = "0"
+UNREACHABLE = "7"
+"""What `ip -N` calls the main table, the scope of addresses that are not for one link alone, and a kind of route."""
 ACTIVE = 200
 """Table that holds the route in use; table 200 + N is that of uplink N."""
 PROTOCOL = 201
@@ -531,7 +535,10 @@ def rules(
     """Arguments of `ip rule add`, in the order in which they apply."""
     if version == 6 and not any(uplink.gateway6 for uplink in config.uplinks):
         return []
-    wanted = ["pref 90 lookup main suppress_prefixlength 0", f"pref 100 fwmark 0x100/0x100 lookup {ACTIVE}"]
+    wanted = [
+        f"pref 90 lookup {MAIN} suppress_prefixlength 0",
+        f"pref 100 fwmark 0x100/0x100 lookup {ACTIVE}",
+    ]
     for uplink in config.uplinks:
         mark = f"fwmark {uplink.number:#x}/0xff"
         wanted.append(f"pref {109 + uplink.number} {mark} lookup {uplink.table}")
@@ -585,24 +592,25 @@ def _leave(uplink: Uplink, way: Way) -> str:
 
 
 def rule_read(rule: Mapping[str, Any]) -> str:
-    """One entry of `ip -j rule` as `rules` writes it."""
+    """One entry of `ip -N -j rule` as `rules` writes it."""
     words = [f"pref {rule['priority']}"]
     if rule.get("src", "all") != "all":
         words.append(f"from {rule['src']}" + (f"/{rule['srclen']}" if "srclen" in rule else ""))
     if "fwmark" in rule:
-        words.append(f"fwmark {rule['fwmark']}/{rule.get('fwmask', '0xffffffff')}")
+        mark, mask = (int(str(rule.get(key, "0xffffffff")), 0) for key in ("fwmark", "fwmask"))
+        words.append(f"fwmark {mark:#x}/{mask:#x}")
     if "uid_start" in rule:
         words.append(f"uidrange {rule['uid_start']}-{rule['uid_end']}")
-    words.append(f"lookup {rule.get('table', 'main')}")
+    words.append(f"lookup {rule.get('table', 0)}")
     if "suppress_prefixlen" in rule:
         words.append(f"suppress_prefixlength {rule['suppress_prefixlen']}")
-    return " ".join([*words, f"protocol {rule.get('protocol', 'kernel')}"])
+    return " ".join([*words, f"protocol {rule.get('protocol', 0)}"])
 
 
 def route_read(route: Mapping[str, Any], version: int) -> str:
-    """One entry of `ip -j route show` as `routes` writes it."""
+    """One entry of `ip -N -j route show` as `routes` writes it."""
     everything = "0.0.0.0/0" if version == 4 else "::/0"
-    if route.get("type") == "unreachable":
+    if str(route.get("type")) == UNREACHABLE:
         return f"unreachable {everything} table {route['table']} metric {route['metric']}"
     if "nexthops" in route:
         hops = " ".join(f"nexthop {_hop_read(hop)} weight {hop['weight']}" for hop in route["nexthops"])
@@ -653,7 +661,8 @@ def port_of(
         wish = uplink.address if version == 4 else None
         if address := _address(interface.get("addr_info", ()), version, gateway, wish):
             ways[version] = Way(address, gateway)
-    return Port({"UP", "LOWER_UP"} <= set(interface.get("flags", ())), ways)
+    flags = set(interface.get("flags", ()))
+    return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {})
 
 
 def _metric(route: Mapping[str, Any]) -> int:
@@ -667,7 +676,7 @@ def _address(found: Iterable[Mapping[str, Any]], version: int, gateway: str | No
         ip_interface(f"{each['local']}/{each['prefixlen']}")
         for each in found
         if each["family"] == family
-        and each["scope"] == "global"
+        and str(each["scope"]) == GLOBAL
         and not {"temporary", "deprecated", "tentative", "dadfailed"} & set(each)
     ]
     if wish:
@@ -801,7 +810,7 @@ class Prober:
         self.uplink = uplink
         self.versions: frozenset[int] = frozenset()
         self.phase: Phase = "init"
-        self.due = 0.0
+        self.due = time.monotonic()
         self._config = config
         self._selector = selector
         self._report = report
@@ -966,15 +975,29 @@ def echo(kind: int, number: int, sequence: int, token: bytes) -> bytes:
 
 
 def _ip(*words: str) -> list[dict[str, Any]]:
-    """What `ip -json` lists. OSError where it fails."""
-    done = subprocess.run(["ip", "-json", *words], capture_output=True, text=True, timeout=10, check=False)
+    """What `ip` lists, all names as numbers. OSError where it fails."""
+    done = subprocess.run(
+        ["ip", "-Numeric", "-json", *words], capture_output=True, text=True, timeout=10, check=False
+    )
     if done.returncode:
         raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
     return [each for each in json.loads(done.stdout.strip() or "[]") if each]
 
 
 def _own_routes(version: int) -> list[dict[str, Any]]:
-    return _ip(f"-{version}", "route", "show", "table", "all", "proto", str(PROTOCOL))
+    listed = _ip(f"-{version}", "route", "show", "table", "all", "proto", str(PROTOCOL))
+    return [
+        each for each in listed if each["dst"] == "default" and ACTIVE <= int(each["table"]) <= ACTIVE + 8
+    ]
+
+
+def _own_rules(version: int) -> list[dict[str, Any]]:
+    listed = _ip(f"-{version}", "rule", "show")
+    return [
+        each
+        for each in listed
+        if str(each.get("protocol")) == str(PROTOCOL) and 90 <= each["priority"] <= 299
+    ]
 
 
 def _batch(version: int, lines: Sequence[str]) -> None:
@@ -995,12 +1018,12 @@ def _run(*argv: str, timeout: float = 10) -> str:
     return ""
 
 
-def _cut(uplink: Uplink, ways: Iterable[Way]) -> None:
+def _cut(uplink: Uplink, addresses: Iterable[str]) -> None:
     """End what still goes by an uplink: forwarded connections by mark, our own by source address."""
     for family in ("ipv4", "ipv6"):
         _run("conntrack", "-D", "-f", family, "--mark", f"{uplink.number:#x}/0xff")
-    for way in ways:
-        _run("ss", "-K", "-H", "-t", "-u", "src", way.address)
+    for address in addresses:
+        _run("ss", "-K", "-H", "-t", "-u", "src", address)
 
 
 def _follow() -> None:
@@ -1105,12 +1128,14 @@ class Agent:
         self._control()
         self._probers = [Prober(config, each, self._selector, self._observe) for each in config.uplinks]
         self._began = time.monotonic()
-        self._look_at = self._looked = self._write_at = 0.0
+        self._look_at = self._write_at = self._began
+        self._looked = 0.0
         self._ready = False
         self._state = begin(config, self._found(), self._recalled(), self._began)
 
     def run(self) -> None:
         """Until it is told to end; what the kernel holds stays."""
+        self._look(time.monotonic())
         while not self.ending:
             due = min([self._look_at, self._write_at, *(each.wake() for each in self._probers)])
             woken = self._selector.select(max(0.0, due - time.monotonic()))
@@ -1119,7 +1144,7 @@ class Agent:
                 key.data()
             for prober in self._probers:
                 prober.phase = self._state.uplinks[prober.uplink.name].phase
-                prober.work(now, now - due if self._looked else 0.0)
+                prober.work(now, now - due)
             self._observe(None)
             if now >= self._look_at:
                 self._look(now)
@@ -1133,17 +1158,27 @@ class Agent:
         for name, health in self._state.uplinks.items():
             if health.phase != before.uplinks[name].phase:
                 _say(f"phase uplink={name} phase={health.phase} before={before.uplinks[name].phase}")
-                self._look_at = 0.0  # pins follow
+                self._soon()  # pins follow
         for decision in decisions:
             if isinstance(decision, Switch):
                 self._switch(decision)
             else:
                 _say(f"cut uplink={decision.uplink}")
-                _aside(_cut, self.config.uplink(decision.uplink), self.ports[decision.uplink].ways.values())
+                _aside(_cut, self.config.uplink(decision.uplink), self._addresses(decision.uplink))
         if self._state.frozen and not before.frozen:
             _say("frozen: all uplinks look bad, so that nothing is moved")
-        if decisions or isinstance(seen, Order) or self._look_at == 0.0:
-            self._write_at = 0.0
+        if decisions or isinstance(seen, Order):
+            self._soon()
+
+    def _soon(self) -> None:
+        """Look, and write what is known, in this turn of the loop or the next."""
+        self._look_at = self._write_at = min(self._look_at, self._write_at, time.monotonic())
+
+    def _addresses(self, name: str) -> set[str]:
+        """Those that an uplink shares with no other."""
+        others = [port for other, port in self.ports.items() if other != name]
+        shared = {way.address for port in others for way in port.ways.values()}
+        return {way.address for way in self.ports[name].ways.values()} - shared
 
     def _switch(self, decision: Switch) -> None:
         for version in (4, 6):
@@ -1155,7 +1190,7 @@ class Agent:
         _aside(_follow)
         if self.config.hook and decision.old:
             _aside(_hook, self.config.hook, decision.old, decision.new)
-        self._look_at = 0.0
+        self._soon()
 
     def _heard(self) -> None:
         try:
@@ -1167,7 +1202,7 @@ class Agent:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            self._look_at = 0.0  # there was more than we could hear
+            self._soon()  # there was more than we could hear
 
     def _happened(self, event: Event) -> None:
         mine = [each.name for each in self.config.uplinks if each.interface == event.interface]
@@ -1193,19 +1228,15 @@ class Agent:
                 self._carrier(uplink.name, port.carrier)
             for version in versions:
                 self._amend(version)
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
-            _say(f"ip: {error}")
+        except (OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
+            _say(f"ip: {error!r}")
             self._look_at = now + 1
         for prober in self._probers:
             prober.versions = frozenset(self.ports[prober.uplink.name].ways)
 
     def _amend(self, version: int) -> None:
         users = dict(_users(pin.user for pin in self.config.pins if pin.user))
-        found = [
-            rule_read(rule)
-            for rule in _ip(f"-{version}", "rule", "show")
-            if str(rule.get("protocol")) == str(PROTOCOL)
-        ]
+        found = [rule_read(rule) for rule in _own_rules(version)]
         lines = amends(rules(self.config, self._state, self.ports, users, version), found, "rule")
         listed = [route_read(route, version) for route in _own_routes(version)]
         lines += amends(routes(self.config, self.ports, self._state.active, version), listed, "route")

@@ -191,7 +191,10 @@ def agent(made: Rig, written: Mapping[str, Any], **environment: str) -> Running:
     argv = (sys.executable, "-I", AGENT, "run", config)
     process = made.start("host", *argv, RUNTIME_DIRECTORY=str(folder), **environment)
     running = Running(made, config, folder, process)
-    _until(lambda: "uplink" in running.log() and bool(running.active))
+    try:
+        _until(lambda: "uplink" in running.log() and bool(running.active))
+    except TimeoutError as error:
+        raise TimeoutError(running.log()) from error
     return running
 
 
