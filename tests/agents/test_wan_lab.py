@@ -7,24 +7,13 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.agents.wan_rig import (
-    GATEWAY6,
-    HOME,
-    TARGETS,
-    TARGETS6,
-    Rig,
-    Running,
-    agent,
-    configuration,
-    probing,
-    rig,
-    until,
-)
+from tests.agents.wan_rig import GATEWAY6, HOME, TARGETS, TARGETS6, Rig, rig, until
+from tests.agents.wan_running import Running, agent, configuration, probing
 from tests.agents.wan_streams import Connection, Datagrams, going_on
+from tests.agents.wan_tunnel import FAR, tunnel
 
 pytestmark = pytest.mark.lab
 
@@ -200,7 +189,7 @@ def test_a_tcp_session_inside_wireguard_survives_and_the_hook_is_told(network: R
     hook.write_text(f'#!/bin/sh\necho "$1 $2" >> {told}\n')
     hook.chmod(0o755)
     running = started(network, hook=str(hook))
-    with going_on(network.namespace("host"), Connection("10.99.0.1")) as connection:
+    with going_on(network.namespace("host"), Connection(FAR)) as connection:
         until(lambda: len(connection.times) > 5)
         network.upstream(1)
         running.until("lte")
@@ -212,57 +201,6 @@ def test_a_tcp_session_inside_wireguard_survives_and_the_hook_is_told(network: R
     assert connection.dialled == 1
     assert connection.gap() < 8
     assert told.read_text() == "fibre lte\nlte fibre\n"
-
-
-def tunnel(network: Rig) -> None:
-    """WireGuard from the host to the core, where an echo listens inside."""
-    ends = (("host", "wgh", "10.99.0.2", ""), ("core", "wgc", "10.99.0.1", "51820"))
-    keys = {}
-    for role, name, _, _ in ends:
-        network.start(role, "wireguard-go", "-f", name, LOG_LEVEL="error")
-        until(lambda role=role, name=name: name in network.run(role, "ip", "link"))  # type: ignore[misc]
-        until(lambda name=name: (network.folder / "wireguard" / f"{name}.sock").exists())  # type: ignore[misc]
-        keys[role] = network.folder / f"{role}.key"
-        keys[role].write_text(network.run(role, "wg", "genkey"))
-    public = {
-        role: network.run(role, "wg", "pubkey", text=key.read_text()).strip() for role, key in keys.items()
-    }
-    network.run(
-        "core",
-        "wg",
-        "set",
-        "wgc",
-        "private-key",
-        keys["core"],
-        "listen-port",
-        "51820",
-        "peer",
-        public["host"],
-        "allowed-ips",
-        "10.99.0.2/32",
-    )
-    network.run(
-        "host",
-        "wg",
-        "set",
-        "wgh",
-        "private-key",
-        keys["host"],
-        "fwmark",
-        "0x100",
-        "peer",
-        public["core"],
-        "allowed-ips",
-        "10.99.0.1/32",
-        "endpoint",
-        "8.8.8.8:51820",
-        "persistent-keepalive",
-        "5",
-    )
-    for role, name, address, _ in ends:
-        network.run(role, "ip", "addr", "add", f"{address}/24", "dev", name)
-        network.run(role, "ip", "link", "set", name, "up", "mtu", "1412")
-    network.start("core", "python3", Path(__file__).with_name("wan_echo.py"), "10.99.0.1")
 
 
 def test_weighted_both_uplinks_carry_what_is_new_until_one_is_dead(network: Rig) -> None:

@@ -45,6 +45,8 @@ class Datagrams:
 
     def __init__(self, address: str = "9.9.9.9", port: int = 7) -> None:
         self.stopping = threading.Event()
+        self.sources: list[tuple[float, str]] = []
+        """When the address was taken from which a datagram left."""
         self._whom = (address, port)
         self._sent: list[float] = []
         self._answered: set[int] = set()
@@ -70,7 +72,9 @@ class Datagrams:
         self._sent.append(time.monotonic())
         selector.register(opened, selectors.EVENT_READ, opened)
         with contextlib.suppress(OSError):
-            opened.sendto(b"pulse", self._whom)
+            opened.connect(self._whom)
+            self.sources.append((self._sent[-1], opened.getsockname()[0]))
+            opened.send(b"pulse")
 
     def _hear(
         self, selector: selectors.BaseSelector, waiting: dict[socket.socket, int], opened: socket.socket
