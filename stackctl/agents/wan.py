@@ -1064,7 +1064,7 @@ def _write(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def _notify(*words: str) -> None:
+def notify(*words: str) -> None:
     """Tell systemd."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
@@ -1274,8 +1274,8 @@ class Agent:
         decided = all(health.phase != "init" for health in self._state.uplinks.values())
         if not self._ready and (decided or now > self._began + 5):
             self._ready = True
-            _notify("READY=1")
-        _notify("WATCHDOG=1", f"STATUS=on {', '.join(self._state.active) or 'none'}")
+            notify("READY=1")
+        notify("WATCHDOG=1", f"STATUS=on {', '.join(self._state.active) or 'none'}")
 
     def _control(self) -> None:
         path = self.folder / CONTROL

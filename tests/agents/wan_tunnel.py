@@ -8,7 +8,7 @@ FAR, NEAR = "10.99.0.1", "10.99.0.2"
 """Where an echo listens inside the tunnel, and the host's own end."""
 
 
-def tunnel(made: Rig) -> None:
+def tunnel(made: Rig, endpoint: str = "8.8.8.8:51820") -> None:
     """Bring it up, its underlay marked so that it follows the uplink in use."""
     _end(made, "core", "wgc", FAR)
     _end(made, "host", "wgh", NEAR)
@@ -36,8 +36,7 @@ def tunnel(made: Rig) -> None:
         "allowed-ips",
         inside["core"],
     )
-    endpoint = ("endpoint", "8.8.8.8:51820", "persistent-keepalive", "5")
-    made.run("host", "wg", "set", "wgh", *here, *endpoint)
+    made.run("host", "wg", "set", "wgh", *here, "endpoint", endpoint, "persistent-keepalive", "5")
     made.start("core", sys.executable, ECHO, FAR)
 
 
