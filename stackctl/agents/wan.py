@@ -301,7 +301,7 @@ def _waiting(config: Config, name: str, before: Health, now: float) -> Health:
     if before.phase in {"recovering", "down"}:
         known = Health(before.phase, before.since, falls=before.falls, hold=before.hold)
         return replace(known, cut=before.phase == "down")
-    hold = _hold(config.uplink(name).probing, before.falls, now)
+    hold = _hold(config.uplink(name).probing, before.falls or (now,), now)
     return Health("recovering", now, falls=before.falls, hold=hold)
 
 
@@ -377,6 +377,8 @@ def _judged(config: Config, name: str, health: Health, now: float) -> Health:
 
 def _hold(probing: Probing, falls: Sequence[float], now: float) -> float:
     recent = sum(fall > now - REMEMBERED for fall in falls)
+    if not falls:  # it comes up for the first time, as a link does that was slow at boot
+        return 0.0
     return float(probing.hold * min(LONGEST, 2 ** max(0, recent - 1)))
 
 
@@ -570,9 +572,7 @@ def routes(config: Config, ports: Mapping[str, Port], active: Sequence[str], ver
         leave = _leave(uplink, ports[name].ways[version])
         wanted.append(f"{everything} {leave} table {uplink.table}")
         wanted.append(f"unreachable {everything} table {uplink.table} metric {LAST_RESORT}")
-    carrying = [able[name] for name in active if name in able]
-    if active and not carrying:  # the uplink in use has no IPv6; another's is better than none
-        carrying = [able[name] for name in config.ranked if name in able and ports[name].carrier][:1]
+    carrying = carriers(config, ports, active, version)
     if len(carrying) == 1:
         leave = _leave(carrying[0], ports[carrying[0].name].ways[version])
         wanted.append(f"{everything} {leave} table {ACTIVE}")
@@ -583,6 +583,15 @@ def routes(config: Config, ports: Mapping[str, Port], active: Sequence[str], ver
         )
         wanted.append(f"{everything} table {ACTIVE} {hops}")
     return wanted
+
+
+def carriers(config: Config, ports: Mapping[str, Port], active: Sequence[str], version: int) -> list[Uplink]:
+    """The uplinks in use that have this version; where none has, another's is better than none."""
+    able = [name for name in config.ranked if version in ports[name].ways]
+    found = [name for name in active if name in able]
+    if active and not found:
+        found = [name for name in able if ports[name].carrier][:1]
+    return [config.uplink(name) for name in found]
 
 
 def _leave(uplink: Uplink, way: Way) -> str:
@@ -817,7 +826,7 @@ class Prober:
         self._rounds: list[Round] = []
         self._last: Round | None = None
         self._turn = self._sequence = 0
-        self._token = os.urandom(8)
+        self._token = os.urandom(10)
         self._raw: dict[int, socket.socket] = {}
         self._pings: dict[int, tuple[Round, int]] = {}
         self._open: dict[socket.socket, tuple[Round, int]] = {}
@@ -889,7 +898,7 @@ class Prober:
             made.setsockopt(*ECHO_REPLIES_ALONE[version])
             self._raw[version] = made
             self._selector.register(made, selectors.EVENT_READ, lambda: self._pong(made, version))
-        packet = echo(8 if version == 4 else 128, self.uplink.number, self._sequence, self._token)
+        packet = echo(8 if version == 4 else 128, self._sequence, self._token)
         try:
             self._raw[version].sendto(packet, (target.address, 0))
         except OSError:  # the interface may have been made anew
@@ -901,8 +910,8 @@ class Prober:
             while True:
                 packet = raw.recv(2048)
                 body = packet[(packet[0] & 15) * 4 :] if version == 4 else packet
-                number, sequence = struct.unpack_from("!HH", body, 4) if len(body) >= 16 else (-1, -1)
-                if number == self.uplink.number and body[8:16] == self._token:
+                if len(body) >= 16 and body[4:6] + body[8:16] == self._token:
+                    sequence = int.from_bytes(body[6:8], "big")
                     self._answered(self._pings.pop(sequence, None))
 
     def _ready(self, opened: socket.socket, target: Target) -> None:
@@ -963,9 +972,9 @@ ECHO_REPLIES_ALONE = {
 """ICMP_FILTER and ICMP6_FILTER, as arguments of `setsockopt`."""
 
 
-def echo(kind: int, number: int, sequence: int, token: bytes) -> bytes:
-    """An echo request with its checksum, which over IPv6 the kernel makes anew."""
-    packet = struct.pack("!BBHHH", kind, 0, 0, number, sequence) + token
+def echo(kind: int, sequence: int, token: bytes) -> bytes:
+    """An echo request with its checksum, which over IPv6 the kernel makes anew; the token begins with its identifier."""
+    packet = struct.pack("!BBH", kind, 0, 0) + token[:2] + struct.pack("!H", sequence) + token[2:]
     total = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
     total = (total >> 16) + (total & 0xFFFF)
     return packet[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + packet[4:]
@@ -1010,6 +1019,27 @@ def _batch(version: int, lines: Sequence[str]) -> None:
             _say(f"ip: {' '.join(done.stderr.split())}")
 
 
+def replaced(version: int, interface: str, way: Way) -> bool:
+    """Whether the kernel took another route as the one in use: told directly, as starting a program takes its time."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    scope, flags = (0, 4) if way.gateway else (253, 0)  # RT_SCOPE_LINK; RTNH_F_ONLINK
+    with contextlib.suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        fields = [
+            (4, struct.pack("=I", socket.if_nametoindex(interface))),
+            (7, ip_address(way.address).packed),
+        ]
+        fields += [(5, ip_address(way.gateway).packed)] if way.gateway else []
+        fields += [(6, struct.pack("=I", 1024))] if version == 6 else []
+        body = struct.pack("=8BI", family, 0, 0, 0, ACTIVE, PROTOCOL, scope, 1, flags)
+        body += b"".join(struct.pack("=HH", 4 + len(value), code) + value for code, value in fields)
+        kernel.settimeout(1)
+        kernel.send(
+            struct.pack("=IHHII", 16 + len(body), 24, 0x505, 1, 0) + body
+        )  # NEWROUTE: create, replace, ack
+        return bool(struct.unpack_from("=i", kernel.recv(4096), 16)[0] == 0)
+    return False
+
+
 def _run(*argv: str, timeout: float = 10) -> str:
     """A program's output; nothing where it is not there, fails or does not end in time."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -1048,8 +1078,10 @@ def _hook(program: str, old: Sequence[str], new: Sequence[str]) -> None:
         _say(f"hook {program}: {said}")
 
 
-def _aside(work: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=work, args=arguments, daemon=True).start()
+def _aside(work: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def _say(text: str) -> None:
@@ -1062,6 +1094,12 @@ def _write(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text)
     beside.replace(path)
+
+
+def _export(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):
+        if path.parent.is_dir():
+            _write(path, text)
 
 
 def notify(*words: str) -> None:
@@ -1085,6 +1123,8 @@ class Event:
     interface: str | None = None
     """Of a link; None: something else of ours may have changed."""
     carrier: bool = False
+    index: int = 0
+    """Number of the interface whose addresses changed."""
 
 
 def events(data: bytes) -> Iterator[Event]:
@@ -1097,7 +1137,9 @@ def events(data: bytes) -> Iterator[Event]:
             name = next((value for code, value in _attributes(body[16:]) if code == 3), b"")
             alive = kind == LINKS[0] and flags & 0x10001 == 0x10001  # IFF_UP, IFF_LOWER_UP
             yield Event(name.rstrip(b"\0").decode(errors="replace"), alive)
-        elif kind in ADDRESSES or kind in RULES or (kind in ROUTES and body[1] == 0):
+        elif kind in ADDRESSES:
+            yield Event(index=struct.unpack_from("=I", body, 4)[0])
+        elif kind in RULES or (kind in ROUTES and body[1] == 0):
             yield Event()
         data = data[max(16, (length + 3) & ~3) :]
 
@@ -1131,6 +1173,8 @@ class Agent:
         self._look_at = self._write_at = self._began
         self._looked = 0.0
         self._ready = False
+        self._writer: threading.Thread | None = None
+        self._indexes: set[int] = set()
         self._state = begin(config, self._found(), self._recalled(), self._began)
 
     def run(self) -> None:
@@ -1182,9 +1226,11 @@ class Agent:
 
     def _switch(self, decision: Switch) -> None:
         for version in (4, 6):
-            wanted = routes(self.config, self.ports, decision.new, version)
-            mine = [route for route in wanted if f"table {ACTIVE}" in route]
-            _batch(version, amends(mine, (), "route"))
+            carrying = carriers(self.config, self.ports, decision.new, version)
+            way = self.ports[carrying[0].name].ways[version] if len(carrying) == 1 else None
+            if way is None or not replaced(version, carrying[0].interface, way):
+                wanted = routes(self.config, self.ports, decision.new, version)
+                _batch(version, amends([each for each in wanted if f"table {ACTIVE}" in each], (), "route"))
         old, new = ("+".join(names) or "none" for names in (decision.old, decision.new))
         _say(f'switch from={old} to={new} why="{decision.why}"')
         _aside(_follow)
@@ -1206,7 +1252,7 @@ class Agent:
 
     def _happened(self, event: Event) -> None:
         mine = [each.name for each in self.config.uplinks if each.interface == event.interface]
-        if event.interface is None or mine:
+        if mine or (event.interface is None and event.index in {0, *self._indexes}):
             self._look_at = min(self._look_at, max(time.monotonic() + 0.05, self._looked + 0.25))
         for name in mine:
             self._carrier(name, event.carrier)
@@ -1222,6 +1268,8 @@ class Agent:
             interfaces = {each["ifname"]: each for each in _ip("address", "show")}
             versions = (4, 6) if first or any(each.gateway6 for each in self.config.uplinks) else (4,)
             defaults = {version: _defaults(version) if version in versions else [] for version in (4, 6)}
+            ours = {uplink.interface for uplink in self.config.uplinks}
+            self._indexes = {each["ifindex"] for name, each in interfaces.items() if name in ours}
             for uplink in self.config.uplinks:
                 port = port_of(uplink, interfaces, defaults, self.ports[uplink.name])
                 self.ports[uplink.name] = port
@@ -1267,10 +1315,10 @@ class Agent:
         told = described(self.config, self._state, self.ports, now, time.time())
         with contextlib.suppress(OSError):
             _write(self.folder / STATE, json.dumps(told, indent=1) + "\n")
-        path = Path(self.config.metrics) if self.config.metrics else None
-        with contextlib.suppress(OSError):
-            if path and path.parent.is_dir():
-                _write(path, metrics(told))
+        if self.config.metrics and not (
+            self._writer and self._writer.is_alive()
+        ):  # a slow disk must not stop us
+            self._writer = _aside(_export, Path(self.config.metrics), metrics(told))
         decided = all(health.phase != "init" for health in self._state.uplinks.values())
         if not self._ready and (decided or now > self._began + 5):
             self._ready = True

@@ -215,20 +215,28 @@ def link(name: str, flags: int, kind: int = 16) -> bytes:
 
 
 def test_of_the_kernels_news_links_addresses_rules_and_default_routes_matter() -> None:
-    up, route = 0x10001, struct.pack("=8BI", 2, 0, 0, 0, 200, 201, 0, 1, 0)
+    up, default = 0x10001, struct.pack("=8BI", 2, 0, 0, 0, 200, 201, 0, 1, 0)
     near = struct.pack("=8BI", 2, 24, 0, 0, 254, 2, 0, 1, 0)
-    data = (
-        link("wan1", up) + link("wan2", 0x1) + link("usb0", up, 17) + message(24, near) + message(25, route)
-    )
+    address = struct.pack("=4BI", 2, 24, 0, 0, 7)
+    links = link("wan1", up) + link("wan2", 0x1) + link("usb0", up, 17)
+    data = links + message(24, near) + message(25, default) + message(20, address) + message(33, default)
 
-    assert list(events(data)) == [Event("wan1", carrier=True), Event("wan2"), Event("usb0"), Event()]
+    assert list(events(data)) == [
+        Event("wan1", carrier=True),
+        Event("wan2"),
+        Event("usb0"),
+        Event(),
+        Event(index=7),
+        Event(),
+    ]
 
 
 def test_an_echo_request_carries_its_checksum() -> None:
-    packet = wan.echo(8, 1, 2, b"\xff" * 8)
+    packet = wan.echo(8, 2, b"\xab\xcd" + b"\xff" * 8)
     total = sum(struct.unpack("!8H", packet))
 
     assert (total >> 16) + (total & 0xFFFF) == 0xFFFF
+    assert (packet[:2], packet[4:8]) == (b"\x08\x00", b"\xab\xcd\x00\x02")
 
 
 def test_the_state_is_told_to_programs(golden_state: dict[str, object]) -> None:
