@@ -1356,7 +1356,7 @@ class Agent:
         if kind != "status":
             if kind == "switch" and self._state.uplinks[uplink].phase in {"down", "init"}:
                 return {"error": f"`{uplink}` is {self._state.uplinks[uplink].phase}"}
-            self._observe(Order(kind, uplink, now + seconds if seconds else None))
+            self._observe(Order(kind, uplink, now + seconds if seconds is not None else None))
             _say(f"order {kind} {uplink}".rstrip())
         return described(self.config, self._state, self.ports, now, time.time())
 

@@ -5,6 +5,7 @@ Bounds on time are those of a crowded machine; `python -m tests.bench.wan` measu
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -188,12 +189,30 @@ def test_a_new_lease_is_followed(network: Rig) -> None:
     running.until("lte")  # nobody is at that address
 
 
-def test_a_host_that_boots_with_a_dead_uplink_takes_the_other(network: Rig) -> None:
+def test_a_host_that_boots_with_a_dead_uplink_takes_the_other_and_is_ready_then(network: Rig) -> None:
     network.gateway(1)
-    running = agent(network, configuration(probing()))
-    running.until("lte")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(network.folder / "notify"))
+        heard.settimeout(10)
+        running = agent(network, configuration(probing()), NOTIFY_SOCKET=str(network.folder / "notify"))
+        running.until("lte")
+        told = [heard.recv(200) for _ in range(4)]
 
+    assert b"READY=1" in told
+    assert any(b"WATCHDOG=1" in each for each in told)
     assert running.status()["switches"] == 0
+
+
+def test_an_agent_that_was_not_run_for_a_while_moves_nothing(network: Rig) -> None:
+    running = started(network)
+    for _ in range(3):
+        running.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        running.process.send_signal(signal.SIGCONT)
+        time.sleep(0.3)
+
+    assert (running.active, running.phases["fibre"], running.phases["lte"]) == (["fibre"], "up", "up")
+    assert "frozen" not in running.log()
 
 
 @pytest.mark.parametrize("endpoint", ["8.8.8.8:51820", f"[{TARGETS6[0]}]:51820"])

@@ -8,10 +8,12 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from tests.bench.report import Goal, table
 from tests.bench.wan_contenders import Contender, contenders
@@ -30,8 +32,10 @@ GOALS = {
 
 
 def main() -> None:
-    """Measure what is asked for, one after another; print and write what came of it."""
+    """Measure what is asked for, one after another; print and write what came of it. An interrupt leaves nothing."""
     options = _options()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     chosen = [each for each in contenders() if not options.only or each.name in options.only]
     outcomes: list[Outcome] = []
     loads: list[float] = []
@@ -107,6 +111,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--scenarios", nargs="+", choices=list(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="of each: 1")
     return parser.parse_args()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:
