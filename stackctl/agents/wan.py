@@ -550,9 +550,10 @@ def rules(
         if way and way.address not in sources:
             sources.add(way.address)
             wanted.append(f"pref {119 + uplink.number} from {way.address} lookup {uplink.table}")
+    dead = [name for name, health in state.uplinks.items() if health.phase == "down"]
     # After the addresses: a connection that began elsewhere while the pin's uplink was down stays there to its end.
     for index, pin in enumerate(config.pins):
-        if state.uplinks[pin.uplink].phase == "down" and not state.frozen:
+        if pin.uplink in dead and len(dead) < len(state.uplinks):
             continue
         lookup = f"lookup {config.uplink(pin.uplink).table}"
         if pin.user and pin.user in users:
@@ -567,11 +568,11 @@ def routes(config: Config, ports: Mapping[str, Port], active: Sequence[str], ver
     """Arguments of `ip route replace`, but for the protocol."""
     everything = "0.0.0.0/0" if version == 4 else "::/0"
     wanted = []
-    able = {uplink.name: uplink for uplink in config.uplinks if version in ports[uplink.name].ways}
-    for name, uplink in able.items():
-        leave = _leave(uplink, ports[name].ways[version])
-        wanted.append(f"{everything} {leave} table {uplink.table}")
-        wanted.append(f"unreachable {everything} table {uplink.table} metric {LAST_RESORT}")
+    for uplink in config.uplinks:
+        if way := ports[uplink.name].ways.get(version):
+            wanted.append(f"{everything} {_leave(uplink, way)} table {uplink.table}")
+        if version == 4 or uplink.gateway6:
+            wanted.append(f"unreachable {everything} table {uplink.table} metric {LAST_RESORT}")
     carrying = carriers(config, ports, active, version)
     if len(carrying) == 1:
         leave = _leave(carrying[0], ports[carrying[0].name].ways[version])
@@ -1159,7 +1160,7 @@ class Agent:
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.config = config
-        self.folder = folder
+        self._folder = folder
         self.ports: dict[str, Port] = {uplink.name: Port() for uplink in config.uplinks}
         self.ending = False
         self._selector = selectors.DefaultSelector()
@@ -1306,18 +1307,17 @@ class Agent:
         return found if self.config.mode == "weighted" else found[:1]
 
     def _recalled(self) -> State | None:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            return recalled(json.loads((self.folder / STATE).read_text()))
+        with contextlib.suppress(KeyError, TypeError):
+            return recalled(_left() or {})
         return None
 
     def _publish(self, now: float) -> None:
         self._write_at = now + 2
         told = described(self.config, self._state, self.ports, now, time.time())
         with contextlib.suppress(OSError):
-            _write(self.folder / STATE, json.dumps(told, indent=1) + "\n")
-        if self.config.metrics and not (
-            self._writer and self._writer.is_alive()
-        ):  # a slow disk must not stop us
+            _write(self._folder / STATE, json.dumps(told, indent=1) + "\n")
+        busy = self._writer is not None and self._writer.is_alive()
+        if self.config.metrics and not busy:  # aside, as a slow disk must not stop us
             self._writer = _aside(_export, Path(self.config.metrics), metrics(told))
         decided = all(health.phase != "init" for health in self._state.uplinks.values())
         if not self._ready and (decided or now > self._began + 5):
@@ -1326,7 +1326,7 @@ class Agent:
         notify("WATCHDOG=1", f"STATUS=on {', '.join(self._state.active) or 'none'}")
 
     def _control(self) -> None:
-        path = self.folder / CONTROL
+        path = self._folder / CONTROL
         path.unlink(missing_ok=True)
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
@@ -1389,6 +1389,13 @@ def _folder() -> Path:
     return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/stackctl-wan"))
 
 
+def _left() -> dict[str, Any] | None:
+    """What the last agent wrote of itself."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads((_folder() / STATE).read_text()))
+    return None
+
+
 def _speak(**asked: Any) -> int:
     """Ask the agent that runs; of one that does not, the state it left is told."""
     try:
@@ -1398,10 +1405,11 @@ def _speak(**asked: Any) -> int:
             door.sendall(json.dumps(asked).encode())
             answer = json.loads(b"".join(iter(lambda: door.recv(1 << 16), b"")))
     except (OSError, ValueError) as error:
-        if asked["command"] != "status" or not (_folder() / STATE).exists():
+        left = _left() if asked["command"] == "status" else None
+        if left is None:
             _say(f"the agent does not answer: {error}")
             return 1
-        answer = json.loads((_folder() / STATE).read_text()) | {"running": False}
+        answer = {**left, "running": False}
     if "error" in answer:
         _say(answer["error"])
         return 1

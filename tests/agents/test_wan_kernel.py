@@ -67,6 +67,18 @@ def test_a_pin_is_a_rule_while_its_uplink_works_and_its_user_is_there(
     ] == pinned
 
 
+def test_where_no_uplink_works_a_pin_holds_as_nothing_is_better() -> None:
+    state = State({"fibre": Health("down"), "lte": Health("down")})
+
+    assert len(rules(config(pins=PINS), state, PORTS, {}, 4)) == len(rules(config(), state, PORTS, {}, 4)) + 1
+
+
+def test_what_is_bound_to_an_uplink_without_an_address_leaves_by_no_other() -> None:
+    assert routes(config(), PORTS | {"lte": Port()}, ["fibre"], 4)[2:-1] == [
+        "unreachable 0.0.0.0/0 table 202 metric 4278198272"
+    ]
+
+
 def test_where_no_uplink_has_ipv6_there_are_no_rules_for_it() -> None:
     assert rules(config(), WELL, PORTS, {}, 6) == []
 
