@@ -78,7 +78,7 @@ class Running:
         environment = f"RUNTIME_DIRECTORY={self.folder}"
         return self.rig.run("host", "env", environment, sys.executable, "-I", AGENT, *words, self.config)
 
-    def until(self, active: str, seconds: float = 20.0) -> None:
+    def until(self, active: str, seconds: float = 60.0) -> None:
         """Wait for the uplinks in use: their names with `+` between."""
         until(lambda: "+".join(self.active) == active, seconds)
 
