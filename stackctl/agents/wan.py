@@ -32,6 +32,10 @@ from typing import Any, Literal
 
 Phase = Literal["init", "up", "degraded", "down", "recovering"]
 
+MAIN = 254
+GLOBAL = "0"
+UNREACHABLE = "7"
+"""What `ip -N` calls the main table, the scope of addresses that are not for one link alone, and a kind of route."""
 ACTIVE = 200
 """Table that holds the route in use; table 200 + N is that of uplink N."""
 PROTOCOL = 201
@@ -297,7 +301,7 @@ def _waiting(config: Config, name: str, before: Health, now: float) -> Health:
     if before.phase in {"recovering", "down"}:
         known = Health(before.phase, before.since, falls=before.falls, hold=before.hold)
         return replace(known, cut=before.phase == "down")
-    hold = _hold(config.uplink(name).probing, before.falls, now)
+    hold = _hold(config.uplink(name).probing, before.falls or (now,), now)
     return Health("recovering", now, falls=before.falls, hold=hold)
 
 
@@ -373,6 +377,8 @@ def _judged(config: Config, name: str, health: Health, now: float) -> Health:
 
 def _hold(probing: Probing, falls: Sequence[float], now: float) -> float:
     recent = sum(fall > now - REMEMBERED for fall in falls)
+    if not falls:  # it comes up for the first time, as a link does that was slow at boot
+        return 0.0
     return float(probing.hold * min(LONGEST, 2 ** max(0, recent - 1)))
 
 
@@ -531,7 +537,10 @@ def rules(
     """Arguments of `ip rule add`, in the order in which they apply."""
     if version == 6 and not any(uplink.gateway6 for uplink in config.uplinks):
         return []
-    wanted = ["pref 90 lookup main suppress_prefixlength 0", f"pref 100 fwmark 0x100/0x100 lookup {ACTIVE}"]
+    wanted = [
+        f"pref 90 lookup {MAIN} suppress_prefixlength 0",
+        f"pref 100 fwmark 0x100/0x100 lookup {ACTIVE}",
+    ]
     for uplink in config.uplinks:
         mark = f"fwmark {uplink.number:#x}/0xff"
         wanted.append(f"pref {109 + uplink.number} {mark} lookup {uplink.table}")
@@ -541,9 +550,10 @@ def rules(
         if way and way.address not in sources:
             sources.add(way.address)
             wanted.append(f"pref {119 + uplink.number} from {way.address} lookup {uplink.table}")
+    dead = [name for name, health in state.uplinks.items() if health.phase == "down"]
     # After the addresses: a connection that began elsewhere while the pin's uplink was down stays there to its end.
     for index, pin in enumerate(config.pins):
-        if state.uplinks[pin.uplink].phase == "down" and not state.frozen:
+        if pin.uplink in dead and len(dead) < len(state.uplinks):
             continue
         lookup = f"lookup {config.uplink(pin.uplink).table}"
         if pin.user and pin.user in users:
@@ -558,14 +568,12 @@ def routes(config: Config, ports: Mapping[str, Port], active: Sequence[str], ver
     """Arguments of `ip route replace`, but for the protocol."""
     everything = "0.0.0.0/0" if version == 4 else "::/0"
     wanted = []
-    able = {uplink.name: uplink for uplink in config.uplinks if version in ports[uplink.name].ways}
-    for name, uplink in able.items():
-        leave = _leave(uplink, ports[name].ways[version])
-        wanted.append(f"{everything} {leave} table {uplink.table}")
-        wanted.append(f"unreachable {everything} table {uplink.table} metric {LAST_RESORT}")
-    carrying = [able[name] for name in active if name in able]
-    if active and not carrying:  # the uplink in use has no IPv6; another's is better than none
-        carrying = [able[name] for name in config.ranked if name in able and ports[name].carrier][:1]
+    for uplink in config.uplinks:
+        if way := ports[uplink.name].ways.get(version):
+            wanted.append(f"{everything} {_leave(uplink, way)} table {uplink.table}")
+        if version == 4 or uplink.gateway6:
+            wanted.append(f"unreachable {everything} table {uplink.table} metric {LAST_RESORT}")
+    carrying = carriers(config, ports, active, version)
     if len(carrying) == 1:
         leave = _leave(carrying[0], ports[carrying[0].name].ways[version])
         wanted.append(f"{everything} {leave} table {ACTIVE}")
@@ -578,6 +586,15 @@ def routes(config: Config, ports: Mapping[str, Port], active: Sequence[str], ver
     return wanted
 
 
+def carriers(config: Config, ports: Mapping[str, Port], active: Sequence[str], version: int) -> list[Uplink]:
+    """The uplinks in use that have this version; where none has, another's is better than none."""
+    able = [name for name in config.ranked if version in ports[name].ways]
+    found = [name for name in active if name in able]
+    if active and not found:
+        found = [name for name in able if ports[name].carrier][:1]
+    return [config.uplink(name) for name in found]
+
+
 def _leave(uplink: Uplink, way: Way) -> str:
     via = f"via {way.gateway} " if way.gateway else ""
     source = f" src {way.address}" if way.address else ""
@@ -585,24 +602,25 @@ def _leave(uplink: Uplink, way: Way) -> str:
 
 
 def rule_read(rule: Mapping[str, Any]) -> str:
-    """One entry of `ip -j rule` as `rules` writes it."""
+    """One entry of `ip -N -j rule` as `rules` writes it."""
     words = [f"pref {rule['priority']}"]
     if rule.get("src", "all") != "all":
         words.append(f"from {rule['src']}" + (f"/{rule['srclen']}" if "srclen" in rule else ""))
     if "fwmark" in rule:
-        words.append(f"fwmark {rule['fwmark']}/{rule.get('fwmask', '0xffffffff')}")
+        mark, mask = (int(str(rule.get(key, "0xffffffff")), 0) for key in ("fwmark", "fwmask"))
+        words.append(f"fwmark {mark:#x}/{mask:#x}")
     if "uid_start" in rule:
         words.append(f"uidrange {rule['uid_start']}-{rule['uid_end']}")
-    words.append(f"lookup {rule.get('table', 'main')}")
+    words.append(f"lookup {rule.get('table', 0)}")
     if "suppress_prefixlen" in rule:
         words.append(f"suppress_prefixlength {rule['suppress_prefixlen']}")
-    return " ".join([*words, f"protocol {rule.get('protocol', 'kernel')}"])
+    return " ".join([*words, f"protocol {rule.get('protocol', 0)}"])
 
 
 def route_read(route: Mapping[str, Any], version: int) -> str:
-    """One entry of `ip -j route show` as `routes` writes it."""
+    """One entry of `ip -N -j route show` as `routes` writes it."""
     everything = "0.0.0.0/0" if version == 4 else "::/0"
-    if route.get("type") == "unreachable":
+    if str(route.get("type")) == UNREACHABLE:
         return f"unreachable {everything} table {route['table']} metric {route['metric']}"
     if "nexthops" in route:
         hops = " ".join(f"nexthop {_hop_read(hop)} weight {hop['weight']}" for hop in route["nexthops"])
@@ -653,7 +671,8 @@ def port_of(
         wish = uplink.address if version == 4 else None
         if address := _address(interface.get("addr_info", ()), version, gateway, wish):
             ways[version] = Way(address, gateway)
-    return Port({"UP", "LOWER_UP"} <= set(interface.get("flags", ())), ways)
+    flags = set(interface.get("flags", ()))
+    return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {})
 
 
 def _metric(route: Mapping[str, Any]) -> int:
@@ -667,7 +686,7 @@ def _address(found: Iterable[Mapping[str, Any]], version: int, gateway: str | No
         ip_interface(f"{each['local']}/{each['prefixlen']}")
         for each in found
         if each["family"] == family
-        and each["scope"] == "global"
+        and str(each["scope"]) == GLOBAL
         and not {"temporary", "deprecated", "tentative", "dadfailed"} & set(each)
     ]
     if wish:
@@ -801,14 +820,14 @@ class Prober:
         self.uplink = uplink
         self.versions: frozenset[int] = frozenset()
         self.phase: Phase = "init"
-        self.due = 0.0
+        self.due = time.monotonic()
         self._config = config
         self._selector = selector
         self._report = report
         self._rounds: list[Round] = []
         self._last: Round | None = None
         self._turn = self._sequence = 0
-        self._token = os.urandom(8)
+        self._token = os.urandom(10)
         self._raw: dict[int, socket.socket] = {}
         self._pings: dict[int, tuple[Round, int]] = {}
         self._open: dict[socket.socket, tuple[Round, int]] = {}
@@ -880,7 +899,7 @@ class Prober:
             made.setsockopt(*ECHO_REPLIES_ALONE[version])
             self._raw[version] = made
             self._selector.register(made, selectors.EVENT_READ, lambda: self._pong(made, version))
-        packet = echo(8 if version == 4 else 128, self.uplink.number, self._sequence, self._token)
+        packet = echo(8 if version == 4 else 128, self._sequence, self._token)
         try:
             self._raw[version].sendto(packet, (target.address, 0))
         except OSError:  # the interface may have been made anew
@@ -892,8 +911,8 @@ class Prober:
             while True:
                 packet = raw.recv(2048)
                 body = packet[(packet[0] & 15) * 4 :] if version == 4 else packet
-                number, sequence = struct.unpack_from("!HH", body, 4) if len(body) >= 16 else (-1, -1)
-                if number == self.uplink.number and body[8:16] == self._token:
+                if len(body) >= 16 and body[4:6] + body[8:16] == self._token:
+                    sequence = int.from_bytes(body[6:8], "big")
                     self._answered(self._pings.pop(sequence, None))
 
     def _ready(self, opened: socket.socket, target: Target) -> None:
@@ -954,9 +973,9 @@ ECHO_REPLIES_ALONE = {
 """ICMP_FILTER and ICMP6_FILTER, as arguments of `setsockopt`."""
 
 
-def echo(kind: int, number: int, sequence: int, token: bytes) -> bytes:
-    """An echo request with its checksum, which over IPv6 the kernel makes anew."""
-    packet = struct.pack("!BBHHH", kind, 0, 0, number, sequence) + token
+def echo(kind: int, sequence: int, token: bytes) -> bytes:
+    """An echo request with its checksum, which over IPv6 the kernel makes anew; the token begins with its identifier."""
+    packet = struct.pack("!BBH", kind, 0, 0) + token[:2] + struct.pack("!H", sequence) + token[2:]
     total = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
     total = (total >> 16) + (total & 0xFFFF)
     return packet[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + packet[4:]
@@ -966,15 +985,29 @@ def echo(kind: int, number: int, sequence: int, token: bytes) -> bytes:
 
 
 def _ip(*words: str) -> list[dict[str, Any]]:
-    """What `ip -json` lists. OSError where it fails."""
-    done = subprocess.run(["ip", "-json", *words], capture_output=True, text=True, timeout=10, check=False)
+    """What `ip` lists, all names as numbers. OSError where it fails."""
+    done = subprocess.run(
+        ["ip", "-Numeric", "-json", *words], capture_output=True, text=True, timeout=10, check=False
+    )
     if done.returncode:
         raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
     return [each for each in json.loads(done.stdout.strip() or "[]") if each]
 
 
 def _own_routes(version: int) -> list[dict[str, Any]]:
-    return _ip(f"-{version}", "route", "show", "table", "all", "proto", str(PROTOCOL))
+    listed = _ip(f"-{version}", "route", "show", "table", "all", "proto", str(PROTOCOL))
+    return [
+        each for each in listed if each["dst"] == "default" and ACTIVE <= int(each["table"]) <= ACTIVE + 8
+    ]
+
+
+def _own_rules(version: int) -> list[dict[str, Any]]:
+    listed = _ip(f"-{version}", "rule", "show")
+    return [
+        each
+        for each in listed
+        if str(each.get("protocol")) == str(PROTOCOL) and 90 <= each["priority"] <= 299
+    ]
 
 
 def _batch(version: int, lines: Sequence[str]) -> None:
@@ -987,6 +1020,27 @@ def _batch(version: int, lines: Sequence[str]) -> None:
             _say(f"ip: {' '.join(done.stderr.split())}")
 
 
+def replaced(version: int, interface: str, way: Way) -> bool:
+    """Whether the kernel took another route as the one in use: told directly, as starting a program takes its time."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    scope, flags = (0, 4) if way.gateway else (253, 0)  # RT_SCOPE_LINK; RTNH_F_ONLINK
+    with contextlib.suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        fields = [
+            (4, struct.pack("=I", socket.if_nametoindex(interface))),
+            (7, ip_address(way.address).packed),
+        ]
+        fields += [(5, ip_address(way.gateway).packed)] if way.gateway else []
+        fields += [(6, struct.pack("=I", 1024))] if version == 6 else []
+        body = struct.pack("=8BI", family, 0, 0, 0, ACTIVE, PROTOCOL, scope, 1, flags)
+        body += b"".join(struct.pack("=HH", 4 + len(value), code) + value for code, value in fields)
+        kernel.settimeout(1)
+        kernel.send(
+            struct.pack("=IHHII", 16 + len(body), 24, 0x505, 1, 0) + body
+        )  # NEWROUTE: create, replace, ack
+        return bool(struct.unpack_from("=i", kernel.recv(4096), 16)[0] == 0)
+    return False
+
+
 def _run(*argv: str, timeout: float = 10) -> str:
     """A program's output; nothing where it is not there, fails or does not end in time."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -995,12 +1049,12 @@ def _run(*argv: str, timeout: float = 10) -> str:
     return ""
 
 
-def _cut(uplink: Uplink, ways: Iterable[Way]) -> None:
+def _cut(uplink: Uplink, addresses: Iterable[str]) -> None:
     """End what still goes by an uplink: forwarded connections by mark, our own by source address."""
     for family in ("ipv4", "ipv6"):
         _run("conntrack", "-D", "-f", family, "--mark", f"{uplink.number:#x}/0xff")
-    for way in ways:
-        _run("ss", "-K", "-H", "-t", "-u", "src", way.address)
+    for address in addresses:
+        _run("ss", "-K", "-H", "-t", "-u", "src", address)
 
 
 def _follow() -> None:
@@ -1025,8 +1079,10 @@ def _hook(program: str, old: Sequence[str], new: Sequence[str]) -> None:
         _say(f"hook {program}: {said}")
 
 
-def _aside(work: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=work, args=arguments, daemon=True).start()
+def _aside(work: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def _say(text: str) -> None:
@@ -1041,7 +1097,13 @@ def _write(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def _notify(*words: str) -> None:
+def _export(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):
+        if path.parent.is_dir():
+            _write(path, text)
+
+
+def notify(*words: str) -> None:
     """Tell systemd."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
@@ -1062,6 +1124,8 @@ class Event:
     interface: str | None = None
     """Of a link; None: something else of ours may have changed."""
     carrier: bool = False
+    index: int = 0
+    """Number of the interface whose addresses changed."""
 
 
 def events(data: bytes) -> Iterator[Event]:
@@ -1074,7 +1138,9 @@ def events(data: bytes) -> Iterator[Event]:
             name = next((value for code, value in _attributes(body[16:]) if code == 3), b"")
             alive = kind == LINKS[0] and flags & 0x10001 == 0x10001  # IFF_UP, IFF_LOWER_UP
             yield Event(name.rstrip(b"\0").decode(errors="replace"), alive)
-        elif kind in ADDRESSES or kind in RULES or (kind in ROUTES and body[1] == 0):
+        elif kind in ADDRESSES:
+            yield Event(index=struct.unpack_from("=I", body, 4)[0])
+        elif kind in RULES or (kind in ROUTES and body[1] == 0):
             yield Event()
         data = data[max(16, (length + 3) & ~3) :]
 
@@ -1094,7 +1160,7 @@ class Agent:
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.config = config
-        self.folder = folder
+        self._folder = folder
         self.ports: dict[str, Port] = {uplink.name: Port() for uplink in config.uplinks}
         self.ending = False
         self._selector = selectors.DefaultSelector()
@@ -1105,12 +1171,16 @@ class Agent:
         self._control()
         self._probers = [Prober(config, each, self._selector, self._observe) for each in config.uplinks]
         self._began = time.monotonic()
-        self._look_at = self._looked = self._write_at = 0.0
+        self._look_at = self._write_at = self._began
+        self._looked = 0.0
         self._ready = False
+        self._writer: threading.Thread | None = None
+        self._indexes: set[int] = set()
         self._state = begin(config, self._found(), self._recalled(), self._began)
 
     def run(self) -> None:
         """Until it is told to end; what the kernel holds stays."""
+        self._look(time.monotonic())
         while not self.ending:
             due = min([self._look_at, self._write_at, *(each.wake() for each in self._probers)])
             woken = self._selector.select(max(0.0, due - time.monotonic()))
@@ -1119,7 +1189,7 @@ class Agent:
                 key.data()
             for prober in self._probers:
                 prober.phase = self._state.uplinks[prober.uplink.name].phase
-                prober.work(now, now - due if self._looked else 0.0)
+                prober.work(now, now - due)
             self._observe(None)
             if now >= self._look_at:
                 self._look(now)
@@ -1133,29 +1203,41 @@ class Agent:
         for name, health in self._state.uplinks.items():
             if health.phase != before.uplinks[name].phase:
                 _say(f"phase uplink={name} phase={health.phase} before={before.uplinks[name].phase}")
-                self._look_at = 0.0  # pins follow
+                self._soon()  # pins follow
         for decision in decisions:
             if isinstance(decision, Switch):
                 self._switch(decision)
             else:
                 _say(f"cut uplink={decision.uplink}")
-                _aside(_cut, self.config.uplink(decision.uplink), self.ports[decision.uplink].ways.values())
+                _aside(_cut, self.config.uplink(decision.uplink), self._addresses(decision.uplink))
         if self._state.frozen and not before.frozen:
             _say("frozen: all uplinks look bad, so that nothing is moved")
-        if decisions or isinstance(seen, Order) or self._look_at == 0.0:
-            self._write_at = 0.0
+        if decisions or isinstance(seen, Order):
+            self._soon()
+
+    def _soon(self) -> None:
+        """Look, and write what is known, in this turn of the loop or the next."""
+        self._look_at = self._write_at = min(self._look_at, self._write_at, time.monotonic())
+
+    def _addresses(self, name: str) -> set[str]:
+        """Those that an uplink shares with no other."""
+        others = [port for other, port in self.ports.items() if other != name]
+        shared = {way.address for port in others for way in port.ways.values()}
+        return {way.address for way in self.ports[name].ways.values()} - shared
 
     def _switch(self, decision: Switch) -> None:
         for version in (4, 6):
-            wanted = routes(self.config, self.ports, decision.new, version)
-            mine = [route for route in wanted if f"table {ACTIVE}" in route]
-            _batch(version, amends(mine, (), "route"))
+            carrying = carriers(self.config, self.ports, decision.new, version)
+            way = self.ports[carrying[0].name].ways[version] if len(carrying) == 1 else None
+            if way is None or not replaced(version, carrying[0].interface, way):
+                wanted = routes(self.config, self.ports, decision.new, version)
+                _batch(version, amends([each for each in wanted if f"table {ACTIVE}" in each], (), "route"))
         old, new = ("+".join(names) or "none" for names in (decision.old, decision.new))
         _say(f'switch from={old} to={new} why="{decision.why}"')
         _aside(_follow)
         if self.config.hook and decision.old:
             _aside(_hook, self.config.hook, decision.old, decision.new)
-        self._look_at = 0.0
+        self._soon()
 
     def _heard(self) -> None:
         try:
@@ -1167,11 +1249,11 @@ class Agent:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            self._look_at = 0.0  # there was more than we could hear
+            self._soon()  # there was more than we could hear
 
     def _happened(self, event: Event) -> None:
         mine = [each.name for each in self.config.uplinks if each.interface == event.interface]
-        if event.interface is None or mine:
+        if mine or (event.interface is None and event.index in {0, *self._indexes}):
             self._look_at = min(self._look_at, max(time.monotonic() + 0.05, self._looked + 0.25))
         for name in mine:
             self._carrier(name, event.carrier)
@@ -1187,25 +1269,23 @@ class Agent:
             interfaces = {each["ifname"]: each for each in _ip("address", "show")}
             versions = (4, 6) if first or any(each.gateway6 for each in self.config.uplinks) else (4,)
             defaults = {version: _defaults(version) if version in versions else [] for version in (4, 6)}
+            ours = {uplink.interface for uplink in self.config.uplinks}
+            self._indexes = {each["ifindex"] for name, each in interfaces.items() if name in ours}
             for uplink in self.config.uplinks:
                 port = port_of(uplink, interfaces, defaults, self.ports[uplink.name])
                 self.ports[uplink.name] = port
                 self._carrier(uplink.name, port.carrier)
             for version in versions:
                 self._amend(version)
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
-            _say(f"ip: {error}")
+        except (OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
+            _say(f"ip: {error!r}")
             self._look_at = now + 1
         for prober in self._probers:
             prober.versions = frozenset(self.ports[prober.uplink.name].ways)
 
     def _amend(self, version: int) -> None:
         users = dict(_users(pin.user for pin in self.config.pins if pin.user))
-        found = [
-            rule_read(rule)
-            for rule in _ip(f"-{version}", "rule", "show")
-            if str(rule.get("protocol")) == str(PROTOCOL)
-        ]
+        found = [rule_read(rule) for rule in _own_rules(version)]
         lines = amends(rules(self.config, self._state, self.ports, users, version), found, "rule")
         listed = [route_read(route, version) for route in _own_routes(version)]
         lines += amends(routes(self.config, self.ports, self._state.active, version), listed, "route")
@@ -1227,27 +1307,26 @@ class Agent:
         return found if self.config.mode == "weighted" else found[:1]
 
     def _recalled(self) -> State | None:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            return recalled(json.loads((self.folder / STATE).read_text()))
+        with contextlib.suppress(KeyError, TypeError):
+            return recalled(_left() or {})
         return None
 
     def _publish(self, now: float) -> None:
         self._write_at = now + 2
         told = described(self.config, self._state, self.ports, now, time.time())
         with contextlib.suppress(OSError):
-            _write(self.folder / STATE, json.dumps(told, indent=1) + "\n")
-        path = Path(self.config.metrics) if self.config.metrics else None
-        with contextlib.suppress(OSError):
-            if path and path.parent.is_dir():
-                _write(path, metrics(told))
+            _write(self._folder / STATE, json.dumps(told, indent=1) + "\n")
+        busy = self._writer is not None and self._writer.is_alive()
+        if self.config.metrics and not busy:  # aside, as a slow disk must not stop us
+            self._writer = _aside(_export, Path(self.config.metrics), metrics(told))
         decided = all(health.phase != "init" for health in self._state.uplinks.values())
         if not self._ready and (decided or now > self._began + 5):
             self._ready = True
-            _notify("READY=1")
-        _notify("WATCHDOG=1", f"STATUS=on {', '.join(self._state.active) or 'none'}")
+            notify("READY=1")
+        notify("WATCHDOG=1", f"STATUS=on {', '.join(self._state.active) or 'none'}")
 
     def _control(self) -> None:
-        path = self.folder / CONTROL
+        path = self._folder / CONTROL
         path.unlink(missing_ok=True)
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
@@ -1277,7 +1356,7 @@ class Agent:
         if kind != "status":
             if kind == "switch" and self._state.uplinks[uplink].phase in {"down", "init"}:
                 return {"error": f"`{uplink}` is {self._state.uplinks[uplink].phase}"}
-            self._observe(Order(kind, uplink, now + seconds if seconds else None))
+            self._observe(Order(kind, uplink, now + seconds if seconds is not None else None))
             _say(f"order {kind} {uplink}".rstrip())
         return described(self.config, self._state, self.ports, now, time.time())
 
@@ -1310,6 +1389,13 @@ def _folder() -> Path:
     return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/stackctl-wan"))
 
 
+def _left() -> dict[str, Any] | None:
+    """What the last agent wrote of itself."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads((_folder() / STATE).read_text()))
+    return None
+
+
 def _speak(**asked: Any) -> int:
     """Ask the agent that runs; of one that does not, the state it left is told."""
     try:
@@ -1319,10 +1405,11 @@ def _speak(**asked: Any) -> int:
             door.sendall(json.dumps(asked).encode())
             answer = json.loads(b"".join(iter(lambda: door.recv(1 << 16), b"")))
     except (OSError, ValueError) as error:
-        if asked["command"] != "status" or not (_folder() / STATE).exists():
+        left = _left() if asked["command"] == "status" else None
+        if left is None:
             _say(f"the agent does not answer: {error}")
             return 1
-        answer = json.loads((_folder() / STATE).read_text()) | {"running": False}
+        answer = {**left, "running": False}
     if "error" in answer:
         _say(answer["error"])
         return 1

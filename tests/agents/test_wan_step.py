@@ -205,6 +205,12 @@ def test_a_host_that_boots_with_a_dead_uplink_takes_the_other_one() -> None:
     assert (course.switches, course.state.switches) == ([("lte",)], 0)
 
 
+def test_an_uplink_whose_link_is_slow_at_boot_is_used_as_soon_as_it_works() -> None:
+    course = Course(config()).run(8, fibre="unplugged").run(10)
+
+    assert course.switches == [("lte",), ("fibre",)]
+
+
 def test_an_agent_that_starts_anew_stays_where_the_route_is_for_a_hold() -> None:
     course = Course(config(), active=("lte",))
     begun = course.now

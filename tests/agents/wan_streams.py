@@ -45,6 +45,8 @@ class Datagrams:
 
     def __init__(self, address: str = "9.9.9.9", port: int = 7) -> None:
         self.stopping = threading.Event()
+        self.sources: list[tuple[float, str]] = []
+        """When the address was taken from which a datagram left."""
         self._whom = (address, port)
         self._sent: list[float] = []
         self._answered: set[int] = set()
@@ -70,7 +72,9 @@ class Datagrams:
         self._sent.append(time.monotonic())
         selector.register(opened, selectors.EVENT_READ, opened)
         with contextlib.suppress(OSError):
-            opened.sendto(b"pulse", self._whom)
+            opened.connect(self._whom)
+            self.sources.append((self._sent[-1], opened.getsockname()[0]))
+            opened.send(b"pulse")
 
     def _hear(
         self, selector: selectors.BaseSelector, waiting: dict[socket.socket, int], opened: socket.socket
@@ -88,11 +92,20 @@ class Datagrams:
         del waiting[opened]
 
     def gap(self, since: float = 0.0) -> float:
-        """Seconds of the longest time in which nothing that was sent was answered."""
-        times = [self._sent[index] for index in sorted(self._answered) if self._sent[index] >= since]
-        begin = [since] if since else times[:1]
-        ends = [*times, max(self._sent)]
-        return max(late - early for early, late in zip([*begin, *times], ends, strict=False))
+        """Seconds between two answered datagrams, at most, where some in between were lost.
+
+        A time in which we sent nothing, since this machine had other things to do, is no gap.
+        """
+        longest, last, lost = 0.0, since or self._sent[0], False
+        for index, at in enumerate(self._sent):
+            if at < since:
+                continue
+            if index in self._answered:
+                longest = max(longest, at - last) if lost else longest
+                last, lost = at, False
+            else:
+                lost = True
+        return max(longest, self._sent[-1] - last) if lost else longest
 
     def lost(self, since: float, until: float) -> int:
         """Datagrams sent in that time that were never answered."""

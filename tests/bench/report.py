@@ -43,9 +43,9 @@ def report(results: Results) -> str:
         parts.append(f"PLAN without changes over SSH; round trip {away}\n{told}")
         parts += _plan_tables(results)
     if results.scales:
-        parts.append(f"SCALE: hosts answered from memory\n{_table(_scale_rows(results.scales))}")
+        parts.append(f"SCALE: hosts answered from memory\n{table(_scale_rows(results.scales))}")
     if results.starts:
-        parts.append(f"START\n{_table(_start_rows(results))}")
+        parts.append(f"START\n{table(_start_rows(results))}")
     parts.append("TARGETS\n" + "\n".join(map(str, goals(results))))
     return "\n\n".join(parts)
 
@@ -83,7 +83,7 @@ def _plan_tables(results: Results) -> Iterator[str]:
     for hosts, operations in sizes:
         here = [each for each in results.plans if (each.hosts, each.operations) == (hosts, operations)]
         ours = results.plan(OURS, hosts, operations)
-        yield f"{_count(hosts, 'host')}, {operations} operations\n{_table(_plan_rows(here, ours))}"
+        yield f"{_count(hosts, 'host')}, {operations} operations\n{table(_plan_rows(here, ours))}"
 
 
 def _plan_rows(here: Sequence[Planned], ours: Planned | None) -> Iterator[Sequence[str]]:
@@ -138,7 +138,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _table(rows: Iterator[Sequence[str]]) -> str:
+def table(rows: Iterator[Sequence[str]]) -> str:
     """The first column to the left, the others to the right; a short row's last cell may be of any length."""
     listed = [list(row) for row in rows]
     full = [row for row in listed if len(row) == len(listed[0])]
