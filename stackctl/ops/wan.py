@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from itertools import chain, islice, repeat
 from typing import Any
 
 from pyinfra.api import FactBase, operation
@@ -80,10 +81,11 @@ class Network(FactBase[Ways]):
     """Interfaces, addresses and default routes, as iproute2 tells them."""
 
     def command(self) -> str:
-        """A line of JSON each; a host without IPv6 has none of its routes."""
+        """A line of JSON each, empty where there is nothing to list; a host without IPv6 has none of its routes."""
         return (
-            "command -v ip >/dev/null || exit 0\nip -j address show || exit\n"
-            "ip -j -4 route show table main default\nip -j -6 route show table main default || true"
+            "command -v ip >/dev/null || exit 0\n"
+            "for what in 'address show' '-4 route show table main default' '-6 route show table main default'; do\n"
+            "  ip -j $what 2>/dev/null | tr -d '\\n'; echo\ndone"
         )
 
     @staticmethod
@@ -93,17 +95,26 @@ class Network(FactBase[Ways]):
 
     def process(self, output: Iterable[str]) -> Ways:
         """Addresses first, then the routes of either protocol."""
-        links, *routes = [json.loads(line) for line in output if line.startswith("[")] or [[]]
+        links, fours, sixes = (_listed(line) for line in islice(chain(output, repeat("")), 3))
         return Ways(
             {link["ifname"]: _interface(link) for link in links if "ifname" in link},
             frozenset(
                 (version, hop["dev"])
-                for version, listed in zip((4, 6), routes, strict=False)
-                for route in listed
+                for version, routes in ((4, fours), (6, sixes))
+                for route in routes
                 for hop in (route, *route.get("nexthops", ()))
                 if "dev" in hop
             ),
         )
+
+
+def _listed(line: str) -> list[dict[str, Any]]:
+    """A list of iproute2's; where it failed half-way it is none."""
+    try:
+        found: list[dict[str, Any]] = json.loads(line)
+    except ValueError:
+        return []
+    return found
 
 
 def _interface(link: Mapping[str, Any]) -> Interface:
@@ -202,7 +213,7 @@ def _has_what(interface: Interface, version: int) -> str:
 def networkd(reads: Sequence[str], after: Sequence[Any], guard: Guard) -> Generator[Step, None, None]:
     """Have systemd-networkd know these files, where it runs; elsewhere they are of no consequence."""
     state = host.get_fact(Unit, unit=_NETWORKD, files=reads)
-    if state.active not in ("active", "reloading", "activating"):
+    if state.active not in ("active", "reloading"):
         return
     touched = any([changes(item) for item in after])
     if touched or state.stale(reads, state.started):
