@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from itertools import combinations
 
 from stackctl.schema import targets
@@ -30,7 +31,8 @@ class _Host:
 
     name: str
     wan: Wan
-    in_mesh: bool
+    mesh: IPv4Network | None
+    """Addresses of the mesh, where the host is in one."""
 
     @property
     def key(self) -> Key:
@@ -69,7 +71,8 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
     for name, written in fleet.hosts.items():
         if written.wan is None or not written.wan.uplinks:
             continue
-        host = _Host(name, written.wan, written.mesh is not None and fleet.network.mesh is not None)
+        mesh = fleet.network.mesh if written.mesh is not None else None
+        host = _Host(name, written.wan, None if mesh is None else mesh.subnet)
         yield from _names(host)
         yield from _order(host)
         yield from _ways(host)
@@ -79,6 +82,7 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
         yield from _probing(host)
         yield from targets.problems(host.key, host.wan)
         yield from _settings(host, written.system.sysctl)
+        yield from _resolvers(host, written.os)
 
 
 def _names(host: _Host) -> Iterator[Problem]:
@@ -128,6 +132,9 @@ def _ways(host: _Host) -> Iterator[Problem]:
 def _addresses(host: _Host) -> Iterator[Problem]:
     for uplink in host.wan.uplinks:
         own, gateway = uplink.address, uplink.gateway
+        if own is not None and host.mesh is not None and own.network.overlaps(host.mesh):
+            what = f"{own.network} overlaps with the mesh, {host.mesh}"
+            yield Problem(host.of(uplink, "address"), what, "give the mesh, or the router, another network")
         if own is None or gateway == "auto":
             continue
         if own.ip == gateway:
@@ -156,7 +163,7 @@ def _mtu(host: _Host) -> Iterator[Problem]:
             what = f"is {uplink.mtu}, too small for the mesh, which needs {LEAST_MTU}"
             hint = "correct it, or take this uplink out"
             problem = Problem.at(*host.of(uplink, "mtu"), what=what, hint=hint)
-            yield problem if host.in_mesh else _warning(problem)
+            yield _warning(problem) if host.mesh is None else problem
 
 
 def _pins(host: _Host) -> Iterator[Problem]:
@@ -203,6 +210,13 @@ def _settings(host: _Host, own: Mapping[str, str]) -> Iterator[Problem]:
             what = f"is {value}, and more than one uplink needs {needed[name]}"
             key = ("hosts", host.name, "system", "sysctl", name)
             yield Problem.at(*key, what=what, hint="take it out")
+
+
+def _resolvers(host: _Host, system: str) -> Iterator[Problem]:
+    if host.wan.resolvers and not system.startswith("ubuntu"):
+        what = f"is for hosts with systemd-resolved, which {system} does not bring"
+        hint = "take it out, and write the name servers into the host's own /etc/resolv.conf"
+        yield Problem.at(*host.key, "resolvers", what=what, hint=hint)
 
 
 def _warning(problem: Problem) -> Problem:

@@ -132,7 +132,17 @@ def test_one_interface_with_two_gateways(tmp_path: Path) -> None:
 def test_addresses_from_dhcp_under_netplan(tmp_path: Path) -> None:
     uplinks = "{name: fibre, interface: enp1s0}, {name: lte, interface: enp2s0, metered: true, profile: lte}"
 
-    expect_files("wan/netplan", rendered(tmp_path, host(uplinks, more="os: ubuntu-24.04")))
+    resolvers = "resolvers: [9.9.9.9, '2620:fe::fe']"
+
+    expect_files("wan/netplan", rendered(tmp_path, host(uplinks, resolvers, more="os: ubuntu-24.04")))
+
+
+def test_without_name_servers_of_ones_own_those_of_dhcp_stay(tmp_path: Path) -> None:
+    files = rendered(tmp_path, host(TWO, more="os: ubuntu-24.04"))
+
+    [dropin] = [text for path, text in files.items() if "wan1.network.d" in path]
+    assert "UseDNS" not in dropin
+    assert "DNS" not in files["etc/systemd/resolved.conf.d/stackctl-wan.conf"]
 
 
 def test_the_agent_understands_its_configuration(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from stackctl.capabilities.wan import CONFIG_FILE, UplinkSpec
 from stackctl.core.artifact import Artifact
 from stackctl.engine.run import Run
 from stackctl.ops import wan
-from stackctl.ops.wan import Network
+from stackctl.ops.ways import Network
 from stackctl.schema.probing import resolved
 from stackctl.schema.wan import Wan
 from tests.engine.fleet import one_host
@@ -184,14 +184,18 @@ def reasons(run: Run) -> list[str]:
     return [change.reason for change in plan.hosts[0].changes]
 
 
-@pytest.mark.parametrize(("networkd", "count"), [("active", 1), ("inactive", 0), ("failed", 0)])
+@pytest.mark.parametrize(("networkd", "count"), [("active", 1), ("inactive", 0), ("activating", 0)])
 def test_networkd_is_restarted_for_its_settings_where_it_runs(
     tmp_path: Path, networkd: str, count: int
 ) -> None:
     (tmp_path / "conf").write_text("x")
-    body = "uplinks.networkd(name='have networkd know', reads=[spec], after=[], guard=guard)"
+    body = """
+from stackctl.core.artifact import Artifact
+known = {'unit': uplinks.NETWORKD, 'artifacts': [Artifact(spec, '')], 'after': [], 'guard': guard}
+uplinks.known(name='have networkd know', reason='which deletes routes', **known)
+"""
 
-    expected = ["restart systemd-networkd, which would delete routes that it has not made"]
+    expected = ["restart systemd-networkd.service, which deletes routes"]
     assert reasons(host_with(tmp_path, body, networkd=networkd)) == expected * count
 
 
@@ -276,7 +280,7 @@ def test_a_change_that_is_taken_back_leaves_no_rule_where_there_was_no_agent(tmp
     assert inside("nft list tables") == "table inet others\n"
     assert (tmp_path / "calls").read_text().splitlines() == [
         "daemon-reload",
-        "try-restart systemd-networkd.service",
+        "try-restart systemd-networkd.service systemd-resolved.service",
         "stop stackctl-wan.service",
     ]
 

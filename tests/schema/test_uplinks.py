@@ -275,6 +275,26 @@ def test_settings_that_would_tell_an_uplink_wrongly_are_found(
     assert found(tmp_path, A, B, settings=settings) == findings
 
 
+def test_an_uplinks_network_is_not_that_of_the_mesh(tmp_path: Path) -> None:
+    more = "    mesh: {address: 10.77.0.1}\nnetwork: {mesh: {subnet: 10.77.0.0/24}}\n"
+
+    assert found(tmp_path, A, "{name: b, interface: w2, address: 10.77.0.9/16}", more=more) == [
+        (
+            "8 error 10.77.0.0/16 overlaps with the mesh, 10.77.0.0/24"
+            " | give the mesh, or the router, another network"
+        )
+    ]
+
+
+def test_name_servers_are_chosen_where_there_is_somebody_to_ask_them(tmp_path: Path) -> None:
+    assert found(tmp_path, A, B, settings="resolvers: [9.9.9.9]") == [
+        (
+            "9 error `hosts.h.wan.resolvers` is for hosts with systemd-resolved, which debian-13 does not bring"
+            " | take it out, and write the name servers into the host's own /etc/resolv.conf"
+        )
+    ]
+
+
 def test_a_kernel_setting_that_would_drop_answers_over_the_other_uplink_is_found(tmp_path: Path) -> None:
     more = "    system: {sysctl: {net.ipv4.conf.all.rp_filter: 1, net.ipv4.tcp_mtu_probing: 1}}\n"
 
