@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -79,6 +79,7 @@ def fits(uplinks: Sequence[UplinkSpec], config: Artifact) -> Generator[Step, Non
     if new:
         seen = host.get_fact(Network)
         findings = [finding for uplink in new for finding in _missing(uplink, seen)]
+        findings = findings or list(_others({uplink.interface for uplink in uplinks}, seen))
         if findings:
             raise FindingsError(*findings)
     yield from ()
@@ -120,6 +121,14 @@ def _missing(uplink: UplinkSpec, seen: Ways) -> Iterator[Finding]:
     elif uplink.gateway6 not in (None, "auto") and not _reaches(interface, uplink.gateway6):
         what = f"{uplink.interface} has no address by which it reaches {uplink.gateway6}, {_has_what(interface, 6)}"
         yield Finding(where, what, "correct `gateway6`, or give the interface an address in its network")
+
+
+def _others(uplinks: Collection[str], seen: Ways) -> Iterator[Finding]:
+    """Who comes by an interface that has a default route of its own would be answered by another: that cuts off."""
+    for name in sorted({interface for version, interface in seen.defaults if version == 4} - set(uplinks)):
+        what = f"{name} has a default route and is none of the uplinks: who comes by it would be answered by one of them"
+        hint = "write it as an uplink too, or give it routes to the networks behind it alone"
+        yield Finding(f"interface {name}", what, hint)
 
 
 def _gateway(where: str, uplink: UplinkSpec, interface: Interface, seen: Ways) -> Iterator[Finding]:

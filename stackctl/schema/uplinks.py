@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from itertools import combinations
 
 from stackctl.schema import targets
@@ -14,7 +13,7 @@ from stackctl.schema.wan import Uplink, Wan
 from stackctl.schema.wording import similar
 
 LEAST_MTU = 1360
-"""Bytes that an uplink has to carry: 80 of them are WireGuard's own, and IPv6 in the mesh needs 1280."""
+"""Bytes that an uplink has to carry for a mesh: 80 of them are WireGuard's own, and IPv6 in the mesh needs 1280."""
 
 _EVERYWHERE = {
     "accept_redirects": "0",
@@ -31,8 +30,6 @@ class _Host:
 
     name: str
     wan: Wan
-    mesh: IPv4Network | None
-    """Addresses of the mesh, where the host is in one."""
 
     @property
     def key(self) -> Key:
@@ -71,13 +68,13 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
     for name, written in fleet.hosts.items():
         if written.wan is None or not written.wan.uplinks:
             continue
-        mesh = fleet.network.mesh if written.mesh is not None else None
-        host = _Host(name, written.wan, None if mesh is None else mesh.subnet)
+        host = _Host(name, written.wan)
         yield from _names(host)
         yield from _order(host)
         yield from _ways(host)
         yield from _addresses(host)
-        yield from _mtu(host)
+        if written.mesh is None:  # of a host in the mesh, the mesh says it
+            yield from _mtu(host)
         yield from _pins(host)
         yield from _probing(host)
         yield from targets.problems(host.key, host.wan)
@@ -132,9 +129,6 @@ def _ways(host: _Host) -> Iterator[Problem]:
 def _addresses(host: _Host) -> Iterator[Problem]:
     for uplink in host.wan.uplinks:
         own, gateway = uplink.address, uplink.gateway
-        if own is not None and host.mesh is not None and own.network.overlaps(host.mesh):
-            what = f"{own.network} overlaps with the mesh, {host.mesh}"
-            yield Problem(host.of(uplink, "address"), what, "give the mesh, or the router, another network")
         if own is None or gateway == "auto":
             continue
         if own.ip == gateway:
@@ -160,10 +154,9 @@ def _addresses(host: _Host) -> Iterator[Problem]:
 def _mtu(host: _Host) -> Iterator[Problem]:
     for uplink in host.wan.uplinks:
         if uplink.mtu < LEAST_MTU:
-            what = f"is {uplink.mtu}, too small for the mesh, which needs {LEAST_MTU}"
-            hint = "correct it, or take this uplink out"
-            problem = Problem.at(*host.of(uplink, "mtu"), what=what, hint=hint)
-            yield _warning(problem) if host.mesh is None else problem
+            what = f"is {uplink.mtu}, too small for a mesh, which needs {LEAST_MTU}"
+            hint = "correct it, or have its provider raise it"
+            yield _warning(Problem.at(*host.of(uplink, "mtu"), what=what, hint=hint))
 
 
 def _pins(host: _Host) -> Iterator[Problem]:
