@@ -22,6 +22,8 @@ _EVERYWHERE = {
     "send_redirects": "0",
 }
 _ON_UPLINKS = {**_EVERYWHERE, "arp_announce": "2", "arp_ignore": "1"}
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
+"""Folders that the agent's unit hides from it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
         if written.mesh is None:  # of a host in the mesh, the mesh says it
             yield from _mtu(host)
         yield from _pins(host)
+        yield from _hook(host)
         yield from _probing(host)
         yield from targets.problems(host.key, host.wan)
         yield from _settings(host, written.system.sysctl)
@@ -121,9 +124,12 @@ def _ways(host: _Host) -> Iterator[Problem]:
         elif first.gateway == second.gateway:
             hint = "write another `gateway`, or keep one of the two"
             yield Problem(key, f"{both} and have the same gateway, {second.gateway}", hint)
-        if first.gateway6 is not None and "auto" in (first.gateway6, second.gateway6):
-            key6 = host.of(second, "gateway6")
+        key6 = host.of(second, "gateway6")
+        if "auto" in (first.gateway6, second.gateway6):
             yield Problem(key6, f"{both}, where `gateway6` cannot be `auto`", "write the address of each")
+        elif first.gateway6 is not None and first.gateway6 == second.gateway6:
+            what = f"{both} and have the same gateway for IPv6, {second.gateway6}"
+            yield Problem(key6, what, "write another `gateway6`, or leave it out of one of them")
 
 
 def _addresses(host: _Host) -> Iterator[Problem]:
@@ -194,6 +200,13 @@ def _probing(host: _Host) -> Iterator[Problem]:
                 f"has a `window` of {numbers['window']:g} s for a probe every {numbers['interval']:g} s {of}"
             )
             yield Problem.at(*key, what=what, hint="make it ten times the `interval` or longer")
+
+
+def _hook(host: _Host) -> Iterator[Problem]:
+    for folder in _HIDDEN:
+        if host.wan.hook is not None and host.wan.hook.startswith(f"{folder}/"):
+            what = f"is below {folder}, which the agent does not see"
+            yield Problem.at(*host.key, "hook", what=what, hint="put it elsewhere, such as /usr/local/sbin")
 
 
 def _settings(host: _Host, own: Mapping[str, str]) -> Iterator[Problem]:

@@ -67,6 +67,10 @@ def test_a_host_needs_more_than_one_uplink(tmp_path: Path) -> None:
             ),
         ),
         (
+            "{name: b, interface: w1, gateway: 192.0.2.2, gateway6: auto}",
+            ("8 error `a` and `b` are on w1, where `gateway6` cannot be `auto` | write the address of each"),
+        ),
+        (
             "{name: b, interface: w2, gateway: 198.51.100.1, address: 203.0.113.9/24}",
             (
                 "8 error 198.51.100.1 is not in 203.0.113.0/24, the network of the uplink's address"
@@ -141,6 +145,20 @@ def test_two_uplinks_need_addresses_and_networks_of_their_own(
     )
 
     assert found(tmp_path, a, b) == [finding]
+
+
+def test_two_uplinks_on_one_interface_have_two_gateways_for_ipv6_too(tmp_path: Path) -> None:
+    a, b = (
+        f"{{name: {name}, interface: w1, gateway: 192.0.2.{last}, gateway6: 'fe80::1'}}"
+        for name, last in (("a", 1), ("b", 2))
+    )
+
+    assert found(tmp_path, a, b) == [
+        (
+            "8 error `a` and `b` are on w1 and have the same gateway for IPv6, fe80::1"
+            " | write another `gateway6`, or leave it out of one of them"
+        )
+    ]
 
 
 def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> None:
@@ -234,6 +252,15 @@ def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> Non
                 (
                     "9 error `hosts.h.wan.targets.0.tcp` cannot be `300.0.0.1:443`"
                     " | write `ADDRESS:PORT`, such as `192.0.2.1:443`"
+                )
+            ],
+        ),
+        (
+            "hook: /root/bin/switched",
+            [
+                (
+                    "9 error `hosts.h.wan.hook` is below /root, which the agent does not see"
+                    " | put it elsewhere, such as /usr/local/sbin"
                 )
             ],
         ),
