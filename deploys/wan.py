@@ -12,12 +12,14 @@ from stackctl.capabilities.wan import (
     PACKAGES,
     UNIT,
     UNIT_FILE,
+    Files,
     WanSpec,
     parted,
 )
 from stackctl.core.artifact import Artifact
 from stackctl.ops import apt, files, machine, systemd
 from stackctl.ops import wan as uplinks
+from stackctl.ops.step import Guard
 
 
 @deploy("wan")
@@ -33,16 +35,38 @@ def wan(spec: WanSpec, artifacts: Sequence[Artifact]) -> None:
     files.write(name="write the kernel's settings", artifacts=own.sysctl)
     machine.sysctl(name="set the kernel's values", values=spec.sysctl, passing=spec.passing)
     marks = files.write(name="write the marks of connections", artifacts=own.marks, check=CHECK, guard=guard)
-    networkd = files.write(name="keep networkd from our routes", artifacts=own.networkd, guard=guard)
-    uplinks.networkd(name="have networkd know that", reads=own.networkd_paths, after=[networkd], guard=guard)
+    _system(own, guard)
     agent = files.write(name="write the agent's settings", artifacts=own.agent, guard=guard)
+    unit = files.write(name="write the agent's unit", artifacts=own.unit, guard=guard)
     running = systemd.service(
         name="run the agent",
         unit=UNIT,
         reads=[AGENT_FILE, CONFIG_FILE, MARKS_FILE],
         after=[marks, agent],
         defined_by=[UNIT_FILE],
-        redefined=[agent],
+        redefined=[unit],
         guard=guard,
     )
     uplinks.marked(name="have connections marked", after=[running], guard=guard)
+
+
+def _system(own: Files, guard: Guard) -> None:
+    """What systemd's own daemons are told."""
+    networkd = files.write(name="keep networkd from our routes", artifacts=own.networkd, guard=guard)
+    uplinks.known(
+        name="have networkd know that",
+        unit=uplinks.NETWORKD,
+        artifacts=own.networkd,
+        after=[networkd],
+        reason="which would delete routes that it has not made",
+        guard=guard,
+    )
+    resolved = files.write(name="choose the name servers", artifacts=own.resolved, guard=guard)
+    uplinks.known(
+        name="have them asked",
+        unit=uplinks.RESOLVED,
+        artifacts=own.resolved,
+        after=[resolved],
+        reason="which asks the name servers",
+        guard=guard,
+    )

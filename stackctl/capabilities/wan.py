@@ -21,6 +21,7 @@ MARKS_FILE = "/etc/stackctl/nft/wan.nft"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 SYSCTL_FILE = "/etc/sysctl.d/61-stackctl-wan.conf"
 NETWORKD_FILE = "/etc/systemd/networkd.conf.d/stackctl-wan.conf"
+RESOLVED_FILE = "/etc/systemd/resolved.conf.d/stackctl-wan.conf"
 METRICS_FILE = "/var/lib/prometheus/node-exporter/stackctl_wan.prom"
 RUN_FOLDER = "/run/stackctl-wan"
 TABLE = "stackctl_wan"
@@ -77,6 +78,8 @@ class WanSpec:
     """Units that start only after the agent."""
     metrics_of_dhcp: Mapping[str, int]
     """Route metric by interface, where the system's networkd would give all uplinks the same."""
+    resolvers: tuple[str, ...] | None
+    """Name servers in place of those that DHCP brings; None where there is no systemd-resolved to ask them."""
     next_hops: bool
     """Whether the system's networkd has to be told to leave next hops alone as well."""
 
@@ -115,18 +118,15 @@ class Files:
     sysctl: tuple[Artifact, ...]
     marks: tuple[Artifact, ...]
     agent: tuple[Artifact, ...]
-    """The agent, its configuration and its unit."""
+    """The agent and its configuration."""
+    unit: tuple[Artifact, ...]
     networkd: tuple[Artifact, ...]
+    resolved: tuple[Artifact, ...]
 
     @property
     def config(self) -> Artifact:
         """What the agent reads."""
         return next(artifact for artifact in self.agent if artifact.path == CONFIG_FILE)
-
-    @property
-    def networkd_paths(self) -> tuple[str, ...]:
-        """Files that networkd reads."""
-        return tuple(artifact.path for artifact in self.networkd)
 
 
 def resolve(fleet: Fleet, host: str) -> WanSpec | None:
@@ -135,6 +135,7 @@ def resolve(fleet: Fleet, host: str) -> WanSpec | None:
     if wan is None:
         return None
     system = fleet.hosts[host].os
+    netplan = system.startswith("ubuntu")
     numbers = wan.numbered()
     return WanSpec(
         uplinks=tuple(_uplink(wan, uplink, numbers[uplink.name]) for uplink in wan.ranked()),
@@ -148,7 +149,8 @@ def resolve(fleet: Fleet, host: str) -> WanSpec | None:
         hook=wan.hook,
         sysctl=written.kernel_settings(wan),
         before=_before(fleet, host),
-        metrics_of_dhcp=_metrics(wan) if system.startswith("ubuntu") else {},
+        metrics_of_dhcp=_metrics(wan) if netplan else {},
+        resolvers=tuple(map(str, wan.resolvers)) if netplan else None,
         next_hops=system in _NEXT_HOPS,
     )
 
@@ -166,10 +168,15 @@ def templates(spec: WanSpec) -> tuple[FileTemplate, ...]:
         "run": RUN_FOLDER.rpartition("/")[2],
         "metrics": METRICS_FILE.rpartition("/")[0],
     }
-    dropins = (
-        FileTemplate(dropin(interface), "wan/dhcp.network.j2", {"metric": metric})
+    dropins = [
+        FileTemplate(
+            dropin(interface), "wan/dhcp.network.j2", {"metric": metric, "use_dns": not spec.resolvers}
+        )
         for interface, metric in spec.metrics_of_dhcp.items()
-    )
+    ]
+    if spec.resolvers is not None:
+        # Empty rather than gone: a file that is no longer written would go on holding.
+        dropins.append(FileTemplate(RESOLVED_FILE, "wan/resolved.conf.j2", {"resolvers": spec.resolvers}))
     return (
         FileTemplate(SYSCTL_FILE, "wan/sysctl.conf.j2", {"sysctl": spec.sysctl}),
         FileTemplate(MARKS_FILE, "wan/wan.nft.j2", {"table": TABLE, "marks": marks(spec)}),
@@ -183,9 +190,9 @@ def templates(spec: WanSpec) -> tuple[FileTemplate, ...]:
 
 def parted(artifacts: Sequence[Artifact]) -> Files:
     """Rendered files as the deploy needs them, one step after the other."""
-    places = {SYSCTL_FILE: "sysctl", MARKS_FILE: "marks"}
-    places |= dict.fromkeys((AGENT_FILE, CONFIG_FILE, UNIT_FILE), "agent")
-    found: dict[str, tuple[Artifact, ...]] = dict.fromkeys(("sysctl", "marks", "agent", "networkd"), ())
+    places = {SYSCTL_FILE: "sysctl", MARKS_FILE: "marks", RESOLVED_FILE: "resolved"}
+    places |= {AGENT_FILE: "agent", CONFIG_FILE: "agent", UNIT_FILE: "unit"}
+    found: dict[str, tuple[Artifact, ...]] = dict.fromkeys(Files.__dataclass_fields__, ())
     for artifact in artifacts:
         found[places.get(artifact.path, "networkd")] += (artifact,)
     return Files(**found)

@@ -36,7 +36,7 @@ COMMANDS = {
     "apply": Command("apply", "Bring the hosts to what the inventory says."),
     "drift": Command("drift", "Show what changed on the hosts since the last apply."),
     "history": Command("history", "Show the runs that hosts have a record of."),
-    "status": Command("status", "Show at a glance how hosts are: reached, applied, on which uplink."),
+    "status": Command("status", "Show how hosts are, at a glance."),
     "doctor": Command("doctor", "Look whether a host and its GPUs do what is declared."),
     "wan": Command("wan", "Look at a host's uplinks, and choose one."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),

@@ -23,7 +23,7 @@ def status(
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
-    """Show at a glance how hosts are.
+    """Show how hosts are, at a glance.
 
     Whether they are reached, when they were applied last, which uplinks work and which one is used, and whom of the
     mesh they hear. It reads alone. Exits 1 when something is wrong.

@@ -11,7 +11,7 @@ from pyinfra.context import host
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.ops.step import REBOOTS, Reboot, Step, changes
 from stackctl.ops.trace import saw
-from stackctl.ops.wording import some
+from stackctl.ops.wording import SHOWN, some
 
 REQUIRED = "/run/reboot-required"
 """Debian's and Ubuntu's packages leave this file, and their names in another beside it, until the next boot."""
@@ -141,15 +141,26 @@ def sysctl(values: Mapping[str, str], passing: Collection[str] = ()) -> Generato
     Those that are `passing` come and go, as interfaces do: while one is not there, the file alone has it.
     """
     found = host.get_fact(Sysctl, keys=sorted(values)) if values else {}
+    different: list[tuple[str, str]] = []
     for key, value in sorted(values.items()):
         saw(f"kernel setting {key}", **({"value": found[key]} if key in found else {}))
         there = key in found or key not in passing
         if there and found.get(key) != " ".join(value.split()):
-            yield Step(
-                f"sysctl -q -w {shlex.quote(f'{key}={value}')}",
-                reason=f"{key} {found.get(key, 'unset')} becomes {value}",
-                hint=f"check that this kernel has `{key}`, or take it out of the inventory",
-            )
+            different.append((key, value))
+    if len(different) > SHOWN:
+        words = " ".join(shlex.quote(f"{key}={value}") for key, value in different)
+        yield Step(
+            f"sysctl -q -w {words}",
+            reason=some([f"{key} becomes {value}" for key, value in different]),
+            hint="check that this kernel has them all, or take out of the inventory what it has not",
+        )
+        return
+    for key, value in different:
+        yield Step(
+            f"sysctl -q -w {shlex.quote(f'{key}={value}')}",
+            reason=f"{key} {found.get(key, 'unset')} becomes {value}",
+            hint=f"check that this kernel has `{key}`, or take it out of the inventory",
+        )
 
 
 @operation()

@@ -3,9 +3,8 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from pyinfra.api import FactBase, operation
@@ -19,15 +18,18 @@ from stackctl.ops.filestate import Files
 from stackctl.ops.step import Guard, Step, changes
 from stackctl.ops.trace import saw
 from stackctl.ops.unitstate import Unit
+from stackctl.ops.ways import Interface, Network, Ways
 from stackctl.ops.wording import some
 
 WANTS = f"/etc/systemd/system/multi-user.target.wants/{wan.UNIT}"
 """What starts the agent at boot."""
 
+NETWORKD = "systemd-networkd.service"
+RESOLVED = "systemd-resolved.service"
+
 _PROTOCOL = 201
 """By which the agent's rules and routes are told from others'."""
 _TABLES = range(200, 209)
-_NETWORKD = "systemd-networkd.service"
 
 _FLUSH = f"""for f in -4 -6; do
   ip $f rule flush protocol {_PROTOCOL}
@@ -47,71 +49,24 @@ def guard(artifacts: Sequence[Artifact]) -> Guard:
         tuple(paths),
         (
             "systemctl daemon-reload",
-            f"systemctl try-restart {_NETWORKD}",
+            f"systemctl try-restart {NETWORKD} {RESOLVED}",
             f"if [ -e {unit} ]; then systemctl restart {name}; else systemctl stop {name}; {_FLUSH}fi",
         ),
     )
 
 
-_OWN = (wan.MARKS_FILE, wan.AGENT_FILE, wan.CONFIG_FILE, wan.UNIT_FILE, wan.NETWORKD_FILE, WANTS)
+_OWN = (
+    wan.MARKS_FILE,
+    wan.AGENT_FILE,
+    wan.CONFIG_FILE,
+    wan.UNIT_FILE,
+    wan.NETWORKD_FILE,
+    wan.RESOLVED_FILE,
+    WANTS,
+)
 
 
 _NOBODY_TELLS = "install iproute2 on the host, without which nobody can tell"
-
-
-@dataclass(frozen=True)
-class Interface:
-    """A network interface with its addresses; `peers` are those at the other ends of its point-to-point links."""
-
-    addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
-    peers: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Ways:
-    """The interfaces of a host, and the default routes that its own configuration has."""
-
-    interfaces: Mapping[str, Interface] = field(default_factory=dict)
-    defaults: frozenset[tuple[int, str]] = frozenset()
-    """Version of the protocol, and interface."""
-
-
-class Network(FactBase[Ways]):
-    """Interfaces, addresses and default routes, as iproute2 tells them."""
-
-    def command(self) -> str:
-        """A line of JSON each; a host without IPv6 has none of its routes."""
-        return (
-            "command -v ip >/dev/null || exit 0\nip -j address show || exit\n"
-            "ip -j -4 route show table main default\nip -j -6 route show table main default || true"
-        )
-
-    @staticmethod
-    def default() -> Ways:
-        """A host that does not say."""
-        return Ways()
-
-    def process(self, output: Iterable[str]) -> Ways:
-        """Addresses first, then the routes of either protocol."""
-        links, *routes = [json.loads(line) for line in output if line.startswith("[")] or [[]]
-        return Ways(
-            {link["ifname"]: _interface(link) for link in links if "ifname" in link},
-            frozenset(
-                (version, hop["dev"])
-                for version, listed in zip((4, 6), routes, strict=False)
-                for route in listed
-                for hop in (route, *route.get("nexthops", ()))
-                if "dev" in hop
-            ),
-        )
-
-
-def _interface(link: Mapping[str, Any]) -> Interface:
-    infos = [info for info in link.get("addr_info", ()) if "local" in info]
-    return Interface(
-        tuple(ip_interface(f"{info['local']}/{info['prefixlen']}") for info in infos),
-        frozenset(info["address"] for info in infos if "address" in info),
-    )
 
 
 @operation()
@@ -124,6 +79,7 @@ def fits(uplinks: Sequence[UplinkSpec], config: Artifact) -> Generator[Step, Non
     if new:
         seen = host.get_fact(Network)
         findings = [finding for uplink in new for finding in _missing(uplink, seen)]
+        findings = findings or list(_others({uplink.interface for uplink in uplinks}, seen))
         if findings:
             raise FindingsError(*findings)
     yield from ()
@@ -167,6 +123,14 @@ def _missing(uplink: UplinkSpec, seen: Ways) -> Iterator[Finding]:
         yield Finding(where, what, "correct `gateway6`, or give the interface an address in its network")
 
 
+def _others(uplinks: Collection[str], seen: Ways) -> Iterator[Finding]:
+    """Who comes by an interface that has a default route of its own would be answered by another: that cuts off."""
+    for name in sorted({interface for version, interface in seen.defaults if version == 4} - set(uplinks)):
+        what = f"{name} has a default route and is none of the uplinks: who comes by it would be answered by one of them"
+        hint = "write it as an uplink too, or give it routes to the networks behind it alone"
+        yield Finding(f"interface {name}", what, hint)
+
+
 def _gateway(where: str, uplink: UplinkSpec, interface: Interface, seen: Ways) -> Iterator[Finding]:
     if uplink.gateway == "auto":
         if (4, uplink.interface) not in seen.defaults:
@@ -199,18 +163,18 @@ def _has_what(interface: Interface, version: int) -> str:
 
 
 @operation()
-def networkd(reads: Sequence[str], after: Sequence[Any], guard: Guard) -> Generator[Step, None, None]:
-    """Have systemd-networkd know these files, where it runs; elsewhere they are of no consequence."""
-    state = host.get_fact(Unit, unit=_NETWORKD, files=reads)
-    if state.active not in ("active", "reloading", "activating"):
+def known(
+    unit: str, artifacts: Sequence[Artifact], after: Sequence[Any], reason: str, guard: Guard
+) -> Generator[Step, None, None]:
+    """Have a unit of systemd's own know these files, where it runs; elsewhere they are of no consequence."""
+    reads = tuple(artifact.path for artifact in artifacts)
+    state = host.get_fact(Unit, unit=unit, files=reads)
+    if state.active not in {"active", "reloading"}:
         return
     touched = any([changes(item) for item in after])
     if touched or state.stale(reads, state.started):
-        yield Step(
-            f"systemctl restart {_NETWORKD}",
-            reason="restart systemd-networkd, which would delete routes that it has not made",
-            guard=guard,
-        )
+        restart = f"systemctl restart {shlex.quote(unit)}"
+        yield Step(restart, reason=f"restart {unit}, {reason}", guard=guard)
 
 
 class Marked(FactBase[bool]):
@@ -273,7 +237,7 @@ def gone(guard: Guard) -> Generator[Step, None, None]:
         yield Step(
             f"systemctl disable --now {name} 2>/dev/null\n"
             f"rm -f -- {files} /etc/systemd/network/10-netplan-*.network.d/stackctl.conf\nrm -rf -- {wan.RUN_FOLDER}\n"
-            f"systemctl daemon-reload\nsystemctl try-restart {_NETWORKD}\n{_FLUSH}",
+            f"systemctl daemon-reload\nsystemctl try-restart {NETWORKD} {RESOLVED}\n{_FLUSH}",
             reason=f"stop the agent, and take away {some(left)}",
             action="remove",
             guard=guard,

@@ -13,7 +13,7 @@ from stackctl.schema.wan import Uplink, Wan
 from stackctl.schema.wording import similar
 
 LEAST_MTU = 1360
-"""Bytes that an uplink has to carry: 80 of them are WireGuard's own, and IPv6 in the mesh needs 1280."""
+"""Bytes that an uplink has to carry for a mesh: 80 of them are WireGuard's own, and IPv6 in the mesh needs 1280."""
 
 _EVERYWHERE = {
     "accept_redirects": "0",
@@ -22,6 +22,8 @@ _EVERYWHERE = {
     "send_redirects": "0",
 }
 _ON_UPLINKS = {**_EVERYWHERE, "arp_announce": "2", "arp_ignore": "1"}
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
+"""Folders that the agent's unit hides from it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class _Host:
 
     name: str
     wan: Wan
-    in_mesh: bool
 
     @property
     def key(self) -> Key:
@@ -69,16 +70,19 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
     for name, written in fleet.hosts.items():
         if written.wan is None or not written.wan.uplinks:
             continue
-        host = _Host(name, written.wan, written.mesh is not None and fleet.network.mesh is not None)
+        host = _Host(name, written.wan)
         yield from _names(host)
         yield from _order(host)
         yield from _ways(host)
         yield from _addresses(host)
-        yield from _mtu(host)
+        if written.mesh is None:  # of a host in the mesh, the mesh says it
+            yield from _mtu(host)
         yield from _pins(host)
+        yield from _hook(host)
         yield from _probing(host)
         yield from targets.problems(host.key, host.wan)
         yield from _settings(host, written.system.sysctl)
+        yield from _resolvers(host, written.os)
 
 
 def _names(host: _Host) -> Iterator[Problem]:
@@ -120,9 +124,12 @@ def _ways(host: _Host) -> Iterator[Problem]:
         elif first.gateway == second.gateway:
             hint = "write another `gateway`, or keep one of the two"
             yield Problem(key, f"{both} and have the same gateway, {second.gateway}", hint)
-        if first.gateway6 is not None and "auto" in (first.gateway6, second.gateway6):
-            key6 = host.of(second, "gateway6")
+        key6 = host.of(second, "gateway6")
+        if "auto" in (first.gateway6, second.gateway6):
             yield Problem(key6, f"{both}, where `gateway6` cannot be `auto`", "write the address of each")
+        elif first.gateway6 is not None and first.gateway6 == second.gateway6:
+            what = f"{both} and have the same gateway for IPv6, {second.gateway6}"
+            yield Problem(key6, what, "write another `gateway6`, or leave it out of one of them")
 
 
 def _addresses(host: _Host) -> Iterator[Problem]:
@@ -153,10 +160,9 @@ def _addresses(host: _Host) -> Iterator[Problem]:
 def _mtu(host: _Host) -> Iterator[Problem]:
     for uplink in host.wan.uplinks:
         if uplink.mtu < LEAST_MTU:
-            what = f"is {uplink.mtu}, too small for the mesh, which needs {LEAST_MTU}"
-            hint = "correct it, or take this uplink out"
-            problem = Problem.at(*host.of(uplink, "mtu"), what=what, hint=hint)
-            yield problem if host.in_mesh else _warning(problem)
+            what = f"is {uplink.mtu}, too small for a mesh, which needs {LEAST_MTU}"
+            hint = "correct it, or have its provider raise it"
+            yield _warning(Problem.at(*host.of(uplink, "mtu"), what=what, hint=hint))
 
 
 def _pins(host: _Host) -> Iterator[Problem]:
@@ -196,6 +202,13 @@ def _probing(host: _Host) -> Iterator[Problem]:
             yield Problem.at(*key, what=what, hint="make it ten times the `interval` or longer")
 
 
+def _hook(host: _Host) -> Iterator[Problem]:
+    for folder in _HIDDEN:
+        if host.wan.hook is not None and host.wan.hook.startswith(f"{folder}/"):
+            what = f"is below {folder}, which the agent does not see"
+            yield Problem.at(*host.key, "hook", what=what, hint="put it elsewhere, such as /usr/local/sbin")
+
+
 def _settings(host: _Host, own: Mapping[str, str]) -> Iterator[Problem]:
     needed = kernel_settings(host.wan)
     for name, value in own.items():
@@ -203,6 +216,13 @@ def _settings(host: _Host, own: Mapping[str, str]) -> Iterator[Problem]:
             what = f"is {value}, and more than one uplink needs {needed[name]}"
             key = ("hosts", host.name, "system", "sysctl", name)
             yield Problem.at(*key, what=what, hint="take it out")
+
+
+def _resolvers(host: _Host, system: str) -> Iterator[Problem]:
+    if host.wan.resolvers and not system.startswith("ubuntu"):
+        what = f"is for hosts with systemd-resolved, which {system} does not bring"
+        hint = "take it out, and write the name servers into the host's own /etc/resolv.conf"
+        yield Problem.at(*host.key, "resolvers", what=what, hint=hint)
 
 
 def _warning(problem: Problem) -> Problem:

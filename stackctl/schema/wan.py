@@ -114,6 +114,9 @@ class Wan(Model):
     """Close the connections of an uplink that is down, so that clients come back at once rather than wait."""
     failback: Literal["auto", "manual"] = "auto"
     """Whether a preferred uplink that recovered is used again by itself, or upon `stackctl wan switch`."""
+    resolvers: tuple[Annotated[IPv4Address | IPv6Address, worded("an IPv4 or IPv6 address")], ...] = ()
+    """Name servers that are reached by every uplink, in place of those that DHCP brings: a provider's own often answer
+    nobody else. For Ubuntu, whose systemd-resolved asks them."""
     pins: tuple[Pin, ...] = ()
     """Traffic that keeps to one uplink."""
     hook: AbsolutePath | None = None

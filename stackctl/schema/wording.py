@@ -55,7 +55,7 @@ _KINDS = {
     list: "a list",
 }
 _PYDANTICS = frozenset(get_args(ErrorType))
-"""Kinds of error that pydantic words; ours word themselves."""
+"""Kinds of error that pydantic words; ours word themselves, the way out behind a semicolon or as `hint`."""
 _LONGEST_SHOWN = 60
 
 
@@ -171,7 +171,8 @@ def _judgement(error: ErrorDetails, written: Written, *, of_key: bool) -> tuple[
         words = {**context, "key": key, "shown": shown}
         return what.format(**words), hint.format(**words)
     if kind not in _PYDANTICS:
-        return f"{key} {error['msg']}", context.get("hint")
+        what, _, hint = error["msg"].partition("; ")
+        return f"{key} {what}", context.get("hint") or hint or None
     if written.value is None:
         return f"{key} has no value", "give it one, or take the line out"
     if kind == "literal_error":

@@ -8,7 +8,7 @@ import pytest
 from stackctl.agents import wan as agent
 from stackctl.capabilities import load_fleet, wan
 from stackctl.render import job
-from tests.expected import expect_files, files_of
+from tests.expected import GOLDEN, expect_files, files_of
 from tests.inventory import fleet, project
 
 TWO = "{name: fibre, interface: wan1, gateway: 198.18.1.1}, {name: lte, interface: wan2}"
@@ -132,7 +132,17 @@ def test_one_interface_with_two_gateways(tmp_path: Path) -> None:
 def test_addresses_from_dhcp_under_netplan(tmp_path: Path) -> None:
     uplinks = "{name: fibre, interface: enp1s0}, {name: lte, interface: enp2s0, metered: true, profile: lte}"
 
-    expect_files("wan/netplan", rendered(tmp_path, host(uplinks, more="os: ubuntu-24.04")))
+    resolvers = "resolvers: [9.9.9.9, '2620:fe::fe']"
+
+    expect_files("wan/netplan", rendered(tmp_path, host(uplinks, resolvers, more="os: ubuntu-24.04")))
+
+
+def test_without_name_servers_of_ones_own_those_of_dhcp_stay(tmp_path: Path) -> None:
+    files = rendered(tmp_path, host(TWO, more="os: ubuntu-24.04"))
+
+    [dropin] = [text for path, text in files.items() if "wan1.network.d" in path]
+    assert "UseDNS" not in dropin
+    assert "DNS" not in files["etc/systemd/resolved.conf.d/stackctl-wan.conf"]
 
 
 def test_the_agent_understands_its_configuration(tmp_path: Path) -> None:
@@ -157,11 +167,8 @@ def test_the_agent_is_the_packages_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path(NFT).exists() or os.geteuid() != 0, reason="needs nft and root")
-@pytest.mark.parametrize("uplinks", [TWO, ONE_LAN])
-def test_nftables_takes_the_marks_as_they_are(tmp_path: Path, uplinks: str) -> None:
-    file = tmp_path / "wan.nft"
-    file.write_text(rendered(tmp_path, host(uplinks))["etc/stackctl/nft/wan.nft"])
-
+@pytest.mark.parametrize("file", sorted((GOLDEN / "wan").rglob("wan.nft")))
+def test_nftables_takes_the_marks_as_they_are(file: Path) -> None:
     done = subprocess.run([NFT, "-c", "-f", str(file)], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

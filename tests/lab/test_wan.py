@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lab
 
 LAB = "t-wan"
 TARGETS = [{"icmp": str(address)} for address in (PACKAGES_ADDRESS, REGISTRY_ADDRESS, NAMES_ADDRESS)]
-UPLINKS = [
+UPLINKS: list[dict[str, Any]] = [
     {"name": "fibre", "interface": "wan1"},
     {"name": "lte", "interface": "wan2", "gateway": "198.18.2.1", "metered": True},
 ]

@@ -92,3 +92,18 @@ def test_name_and_settings_are_seen(tmp_path: Path) -> None:
         "kernel setting vm.swappiness": {"value": "10 20"},
         "kernel setting net.none": {},
     }
+
+
+def test_many_settings_are_set_at_once_and_those_of_what_is_not_there_are_left_to_the_file(
+    tmp_path: Path,
+) -> None:
+    program(tmp_path / "bin", "sysctl", "case $2 in vm.*) echo 0;; *) exit 1;; esac")
+    body = """
+    values = {f'vm.{name}': '1' for name in 'abcd'} | {'net.ppp0.x': '1'}
+    machine.sysctl(name='set values', values=values, passing=['net.ppp0.x'])
+    """
+    run = one_host(tmp_path / "d", body, session=lambda _: LocalSession(tmp_path / "bin"))
+
+    [change] = run.plan().hosts[0].changes
+
+    assert change.reason == "vm.a becomes 1, vm.b becomes 1, vm.c becomes 1 and 1 more"

@@ -14,7 +14,7 @@ from stackctl.capabilities.wan import CONFIG_FILE, UplinkSpec
 from stackctl.core.artifact import Artifact
 from stackctl.engine.run import Run
 from stackctl.ops import wan
-from stackctl.ops.wan import Network
+from stackctl.ops.ways import Network
 from stackctl.schema.probing import resolved
 from stackctl.schema.wan import Wan
 from tests.engine.fleet import one_host
@@ -54,10 +54,14 @@ def config(path: Path, *uplinks: UplinkSpec) -> Artifact:
 
 
 def planned(
-    tmp_path: Path, *uplinks: UplinkSpec, has: str | None = None, links: Sequence[Any] = LINKS
+    tmp_path: Path,
+    *uplinks: UplinkSpec,
+    has: str | None = None,
+    links: Sequence[Any] = LINKS,
+    defaults: Sequence[Any] = DEFAULTS,
 ) -> list[str]:
     """Findings on the host with these interfaces, whose agent has the configuration `has`."""
-    told = [json.dumps(each) for each in (links, DEFAULTS, [])]
+    told = [json.dumps(each) for each in (links, defaults, [])]
     script = f"case \"$*\" in *addr*) echo '{told[0]}';; *-4*) echo '{told[1]}';; *) echo '{told[2]}';; esac"
     program(tmp_path / "bin", "ip", script)
     conf = tmp_path / "wan.json"
@@ -83,7 +87,7 @@ def planned(
     ],
 )
 def test_an_uplink_that_is_there_is_fine(tmp_path: Path, good: UplinkSpec) -> None:
-    assert planned(tmp_path, good) == []
+    assert planned(tmp_path, uplink("other"), good) == []
 
 
 @pytest.mark.parametrize(
@@ -145,13 +149,27 @@ def test_an_uplink_that_the_agent_has_already_may_be_down(tmp_path: Path) -> Non
     assert planned(tmp_path, uplink("dsl", interface="ppp1", gateway="203.0.113.1"), has=has) != []
 
 
+def test_an_interface_with_a_default_route_that_is_no_uplink_would_cut_off_who_comes_by_it(
+    tmp_path: Path,
+) -> None:
+    management = [*DEFAULTS, {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0", "metric": 500}]
+
+    assert planned(tmp_path, uplink(), defaults=management) == [
+        (
+            "gpu1 · demo · check the uplinks | interface eth0: eth0 has a default route and is none of the uplinks:"
+            " who comes by it would be answered by one of them"
+            " | write it as an uplink too, or give it routes to the networks behind it alone"
+        )
+    ]
+
+
 @pytest.mark.parametrize("has", ["", "{", "[]", '{"uplinks": 1}', '{"uplinks": [1]}'])
 def test_a_configuration_that_is_none_vouches_for_nothing(tmp_path: Path, has: str) -> None:
     assert planned(tmp_path, uplink(interface="gone"), has=has) != []
 
 
 def test_a_host_that_tells_nothing_has_no_interface(tmp_path: Path) -> None:
-    [finding] = planned(tmp_path, uplink(), links=[])
+    [finding] = planned(tmp_path, uplink(), links=[], defaults=[])
 
     assert finding.endswith("`wan1` | install iproute2 on the host, without which nobody can tell")
 
@@ -184,14 +202,18 @@ def reasons(run: Run) -> list[str]:
     return [change.reason for change in plan.hosts[0].changes]
 
 
-@pytest.mark.parametrize(("networkd", "count"), [("active", 1), ("inactive", 0), ("failed", 0)])
+@pytest.mark.parametrize(("networkd", "count"), [("active", 1), ("inactive", 0), ("activating", 0)])
 def test_networkd_is_restarted_for_its_settings_where_it_runs(
     tmp_path: Path, networkd: str, count: int
 ) -> None:
     (tmp_path / "conf").write_text("x")
-    body = "uplinks.networkd(name='have networkd know', reads=[spec], after=[], guard=guard)"
+    body = """
+from stackctl.core.artifact import Artifact
+known = {'unit': uplinks.NETWORKD, 'artifacts': [Artifact(spec, '')], 'after': [], 'guard': guard}
+uplinks.known(name='have networkd know', reason='which deletes routes', **known)
+"""
 
-    expected = ["restart systemd-networkd, which would delete routes that it has not made"]
+    expected = ["restart systemd-networkd.service, which deletes routes"]
     assert reasons(host_with(tmp_path, body, networkd=networkd)) == expected * count
 
 
@@ -276,7 +298,7 @@ def test_a_change_that_is_taken_back_leaves_no_rule_where_there_was_no_agent(tmp
     assert inside("nft list tables") == "table inet others\n"
     assert (tmp_path / "calls").read_text().splitlines() == [
         "daemon-reload",
-        "try-restart systemd-networkd.service",
+        "try-restart systemd-networkd.service systemd-resolved.service",
         "stop stackctl-wan.service",
     ]
 

@@ -67,6 +67,10 @@ def test_a_host_needs_more_than_one_uplink(tmp_path: Path) -> None:
             ),
         ),
         (
+            "{name: b, interface: w1, gateway: 192.0.2.2, gateway6: auto}",
+            ("8 error `a` and `b` are on w1, where `gateway6` cannot be `auto` | write the address of each"),
+        ),
+        (
             "{name: b, interface: w2, gateway: 198.51.100.1, address: 203.0.113.9/24}",
             (
                 "8 error 198.51.100.1 is not in 203.0.113.0/24, the network of the uplink's address"
@@ -80,8 +84,8 @@ def test_a_host_needs_more_than_one_uplink(tmp_path: Path) -> None:
         (
             "{name: b, interface: w2, mtu: 1280}",
             (
-                "8 warning `hosts.h.wan.uplinks.1.mtu` is 1280, too small for the mesh, which needs 1360"
-                " | correct it, or take this uplink out"
+                "8 warning `hosts.h.wan.uplinks.1.mtu` is 1280, too small for a mesh, which needs 1360"
+                " | correct it, or have its provider raise it"
             ),
         ),
         (
@@ -143,6 +147,20 @@ def test_two_uplinks_need_addresses_and_networks_of_their_own(
     assert found(tmp_path, a, b) == [finding]
 
 
+def test_two_uplinks_on_one_interface_have_two_gateways_for_ipv6_too(tmp_path: Path) -> None:
+    a, b = (
+        f"{{name: {name}, interface: w1, gateway: 192.0.2.{last}, gateway6: 'fe80::1'}}"
+        for name, last in (("a", 1), ("b", 2))
+    )
+
+    assert found(tmp_path, a, b) == [
+        (
+            "8 error `a` and `b` are on w1 and have the same gateway for IPv6, fe80::1"
+            " | write another `gateway6`, or leave it out of one of them"
+        )
+    ]
+
+
 def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> None:
     a, b = (f"{{name: {name}, interface: {name}, metered: true}}" for name in "ab")
 
@@ -152,14 +170,6 @@ def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> Non
             " | leave it out where volume is free"
         )
     ]
-
-
-def test_an_uplink_too_small_for_the_mesh_is_an_error_where_there_is_one(tmp_path: Path) -> None:
-    more = "    mesh: {address: 10.77.0.1}\nnetwork: {mesh: {subnet: 10.77.0.0/24}}\n"
-
-    [finding] = found(tmp_path, A, "{name: b, interface: w2, mtu: 1359}", more=more)
-
-    assert finding.startswith("8 error `hosts.h.wan.uplinks.1.mtu` is 1359, too small for the mesh")
 
 
 @pytest.mark.parametrize(
@@ -246,6 +256,15 @@ def test_an_uplink_too_small_for_the_mesh_is_an_error_where_there_is_one(tmp_pat
             ],
         ),
         (
+            "hook: /root/bin/switched",
+            [
+                (
+                    "9 error `hosts.h.wan.hook` is below /root, which the agent does not see"
+                    " | put it elsewhere, such as /usr/local/sbin"
+                )
+            ],
+        ),
+        (
             "probing: {loss_up: 0.5}",
             [
                 (
@@ -273,6 +292,15 @@ def test_settings_that_would_tell_an_uplink_wrongly_are_found(
     tmp_path: Path, settings: str, findings: list[str]
 ) -> None:
     assert found(tmp_path, A, B, settings=settings) == findings
+
+
+def test_name_servers_are_chosen_where_there_is_somebody_to_ask_them(tmp_path: Path) -> None:
+    assert found(tmp_path, A, B, settings="resolvers: [9.9.9.9]") == [
+        (
+            "9 error `hosts.h.wan.resolvers` is for hosts with systemd-resolved, which debian-13 does not bring"
+            " | take it out, and write the name servers into the host's own /etc/resolv.conf"
+        )
+    ]
 
 
 def test_a_kernel_setting_that_would_drop_answers_over_the_other_uplink_is_found(tmp_path: Path) -> None:
