@@ -78,6 +78,8 @@ class NebulaSpec:
     """Certificates that are trusted; the first signs."""
     signing_key: SecretRef
     days: int
+    revoked: tuple[str, ...]
+    """Fingerprints of certificates that are not trusted, whoever signed them."""
     key: int
     """Number of the host's own key."""
     device: str
@@ -122,6 +124,7 @@ def resolve(fleet: Fleet, host: str) -> NebulaSpec:
         authority=pem(settings.authority),
         signing_key=fleet.secrets[settings.key],
         days=settings.days,
+        revoked=tuple(sorted(settings.revoked)),
         key=member.key,
         device=mesh.device,
         port=mesh.port,

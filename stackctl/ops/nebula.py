@@ -211,6 +211,7 @@ def _note(found: Certificate | None) -> None:
         groups=", ".join(sorted(found.groups)),
         issuer=found.issuer,
         ends=_day(found.ends),
+        fingerprint=found.fingerprint,
     )
 
 

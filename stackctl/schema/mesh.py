@@ -31,6 +31,14 @@ class Nebula(Model):
     the operator's machine, which needs `nebula-cert`, and goes to no host."""
     days: Annotated[int, Field(ge=2, le=3650)] = 365
     """How long a host's certificate is valid; an apply renews it in the last third."""
+    revoked: tuple[
+        Annotated[
+            str,
+            Form(r"[0-9a-f]{64}", "64 hexadecimal digits, the fingerprint that `nebula-cert print` shows"),
+        ],
+        ...,
+    ] = ()
+    """Fingerprints of certificates that count no more: that of a host which is taken out is valid to its end otherwise."""
 
 
 class Tailscale(Model):

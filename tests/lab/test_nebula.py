@@ -16,15 +16,19 @@ import pytest
 import yaml
 
 from stackctl.lab import lifecycle
-from stackctl.lab.spec import LabSpec
+from stackctl.lab.spec import OPERATOR_ADDRESS, LabSpec
 from tests.lab.site import Site
+from tests.mesh.signing import lasting
 
 pytestmark = pytest.mark.lab
 
 LAB = "t-nebula"
 HOSTS = {"edge": "10.89.0.11", "gpu1": "10.89.0.12", "other": "10.89.0.13"}
 MESH = {"edge": "10.77.0.11", "gpu1": "10.77.0.12", "other": "10.77.0.13"}
+SYSTEMS = {"other": "debian-12"}
+"""Whose nebula is 1.6 where that of the others is 1.9."""
 FILES = "/etc/nebula/stackctl"
+DAY = 86_400
 DAYS = 30
 
 
@@ -51,7 +55,12 @@ class Fleet:
             },
         }
         hosts: dict[str, Any] = {
-            name: {"address": address, "system": {"time": "external"}} for name, address in HOSTS.items()
+            name: {
+                "address": address,
+                "os": SYSTEMS.get(name, "debian-13"),
+                "system": {"time": "external"},
+            }
+            for name, address in HOSTS.items()
         }
         for name, more in self.settings.items():
             hosts[name]["mesh"] = {"address": MESH[name], **more}
@@ -108,7 +117,9 @@ def made(folder: Path, name: str) -> Path:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("project")
     authority = made(tmp_path_factory.mktemp("authority") / "ours", "ours")
-    fleet = Fleet(Site(folder, LabSpec.of(LAB, HOSTS)), authority, {"edge": {"hub": True}, "gpu1": {}})
+    fleet = Fleet(
+        Site(folder, LabSpec.of(LAB, HOSTS, systems=SYSTEMS)), authority, {"edge": {"hub": True}, "gpu1": {}}
+    )
     fleet.write()
     lifecycle.up(fleet.site.spec, lambda _: None)
     yield fleet
@@ -211,8 +222,24 @@ def test_a_host_takes_a_new_key_and_forgets_the_one_before(fleet: Fleet) -> None
     assert fleet.plan() == {}
 
 
+def test_a_change_that_cuts_the_operator_off_is_taken_back_by_the_host(fleet: Fleet) -> None:
+    fleet.settings["other"]["routes"] = [f"{OPERATOR_ADDRESS}/32"]
+    fleet.write()
+    began = time.monotonic()
+
+    done = fleet.apply("--limit", "edge")
+
+    assert done.returncode == 1
+    assert "the change to mesh cut this machine off; the host is as it was before" in done.stderr
+    assert time.monotonic() - began < 60
+    assert fleet.reaches("edge", MESH["gpu1"])
+    fleet.settings["other"].pop("routes")
+    fleet.write()
+    assert fleet.plan() == {}
+
+
 def test_a_certificate_is_renewed_in_the_last_third_of_its_life_and_no_tunnel_is_lost(fleet: Fleet) -> None:
-    short(fleet, "gpu1")
+    age(fleet, "gpu1")
     before = fleet.on("gpu1", "systemctl show -p MainPID --value stackctl-nebula")
 
     planned = fleet.plan()
@@ -229,35 +256,13 @@ def test_a_certificate_is_renewed_in_the_last_third_of_its_life_and_no_tunnel_is
     assert " 0% packet loss" in fleet.on("gpu1", "tail -n 3 /run/stream")
     assert fleet.on("gpu1", "systemctl show -p MainPID --value stackctl-nebula") == before
     ends = time.mktime(time.strptime(fleet.certificate("gpu1")["notAfter"][:10], "%Y-%m-%d"))
-    assert ends - time.time() > (DAYS - 2) * 86_400
+    assert ends - time.time() > (DAYS - 2) * DAY
 
 
-def short(fleet: Fleet, host: str) -> None:
-    """Have the host's certificate end so soon that it is in the last third of its life."""
-    public = fleet.authority / "host.pub"
-    public.write_text(fleet.on(host, f"cat {FILES}/host-*.pub"))
-    new = fleet.authority / "host.crt"
-    new.unlink(missing_ok=True)
-    words: list[str | Path] = [
-        "nebula-cert",
-        "sign",
-        "-ca-crt",
-        fleet.authority / "ca.crt",
-        "-ca-key",
-        fleet.authority / "ca.key",
-    ]
-    words += [
-        "-name",
-        host,
-        "-ip",
-        f"{MESH[host]}/24",
-        "-in-pub",
-        public,
-        "-out-crt",
-        new,
-        "-duration",
-        "30s",
-    ]
-    subprocess.run(words, check=True)
-    fleet.on(host, f"cat >{FILES}/host.crt <<'END'\n{new.read_text()}END\n")
-    time.sleep(21)
+def age(fleet: Fleet, host: str) -> None:
+    """Have the host's certificate in the last third of its life."""
+    now = int(time.time())
+    text = fleet.on(host, f"cat {FILES}/host.crt")
+    aged = lasting(text, fleet.authority, now - 25 * DAY, now + 5 * DAY)
+    fleet.on(host, f"cat >{FILES}/host.crt <<'END'\n{aged}END\n")
+    fleet.on(host, "systemctl reload stackctl-nebula")

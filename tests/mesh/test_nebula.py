@@ -58,7 +58,8 @@ def test_a_hub_asks_the_other_hubs_and_reports_to_none(tmp_path: Path) -> None:
 
 
 def test_a_host_behind_a_nat_is_reached_through_the_hubs(tmp_path: Path) -> None:
-    found = project(tmp_path, mesh_of())
+    revoked = f"      revoked: [{'0f' * 32}]\n"
+    found = project(tmp_path, mesh_of().replace("key: mesh-ca\n", f"key: mesh-ca\n{revoked}"))
     made = job(load_fleet(found.root, "test"), found, "gpu2")
 
     expect_files("mesh/nebula/nat", files_of(made, "mesh"))
@@ -98,6 +99,13 @@ def test_hosts_of_one_site_ask_their_hub_there(tmp_path: Path) -> None:
         "198.51.100.7:51820",
         "edge.example.com:51820",
     )
+
+
+def test_certificates_that_were_taken_back_are_named_to_every_host(tmp_path: Path) -> None:
+    wrong, right = "f" * 64, "0" * 64
+    environment = mesh_of().replace("key: mesh-ca", f"key: mesh-ca\n      revoked: [{wrong}, '{right}']")
+
+    assert resolved(tmp_path, environment, "edge").revoked == (right, wrong)
 
 
 def test_only_hosts_that_can_be_dialled_open_the_port(tmp_path: Path) -> None:

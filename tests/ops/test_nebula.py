@@ -51,6 +51,7 @@ def wanted(ours: Path) -> NebulaSpec:
         authority=(ours / "ca.crt").read_text(),
         signing_key=SecretRef("file", str(ours / "ca.key")),
         days=30,
+        revoked=(),
         key=1,
         device="nebula1",
         port=51820,
