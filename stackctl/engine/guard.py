@@ -121,6 +121,17 @@ def confirmed(guard: Guard, where: str, lock: Callable[[], Command]) -> Work[Fin
     return Finding(where, what, "apply again when its network is well")
 
 
+def lost(guard: Guard, where: str, lock: Callable[[], Command]) -> Work[Finding]:
+    """The connection broke in the middle of the change: have it undone, by a fresh one or by the host itself."""
+    try:
+        yield Reconnect(_FRESH_SECONDS)
+    except NotBackError as error:
+        return (yield from _cut_off(guard, where, error))
+    yield (lock(), take_back(guard))  # the lock waits for the end of whatever was running there
+    what = f"the connection broke in the middle of the change to {guard.name}; the host is as it was before"
+    return Finding(where, what, "see why the change takes the connection along, then apply again")
+
+
 def _cut_off(guard: Guard, where: str, error: NotBackError) -> Work[Finding]:
     with contextlib.suppress(LostError):  # where the old connection is gone too, the timer does it
         yield (take_back(guard),)
