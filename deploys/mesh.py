@@ -26,7 +26,10 @@ from stackctl.ops.step import Guard
 
 @deploy("mesh")
 def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
-    """The backend that is set."""
+    """The backend that is set, where no other one is left."""
+    interface.unclaimed(
+        name="check that nothing else has its address", address=str(spec.address), interface=spec.device
+    )
     if spec.wireguard is not None:
         _wireguard(spec.wireguard, artifacts)
     if spec.nebula is not None:

@@ -12,7 +12,7 @@ from pyinfra.context import host
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.mesh import certificate as text
-from stackctl.mesh.certificate import Certificate
+from stackctl.mesh.certificate import Certificate, UnfitError
 from stackctl.mesh.nebula import CERTIFICATE_FILE, UNIT, UNIT_FILE, NebulaSpec
 from stackctl.ops import authority
 from stackctl.ops.step import Guard, Step, WriteFiles
@@ -275,5 +275,5 @@ def _decoded(value: str) -> str:
 def _certificate(content: str) -> Certificate | None:
     try:
         return text.certificates(content)[0]
-    except ValueError:
+    except UnfitError:
         return None

@@ -74,9 +74,7 @@ def test_a_host_that_is_reached_again_is_as_it_was_before(tmp_path: Path) -> Non
     outcome = applied(tmp_path, LocalSession)
 
     [finding] = outcome.findings
-    assert finding.what == (
-        "the connection broke in the middle of the change to mesh; the host is as it was before"
-    )
+    assert finding.what == "the change to mesh cut this machine off; the host is as it was before"
     assert (tmp_path / "file").read_text() == "old"
     assert outcome.done == ()
 

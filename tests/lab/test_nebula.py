@@ -91,12 +91,18 @@ class Fleet:
         return self.site.on(host, command)
 
     def certificate(self, host: str) -> dict[str, Any]:
-        """What the host's own program says of its certificate."""
-        found: dict[str, Any] = json.loads(
+        """What the host's own program says that its certificate says."""
+        details: dict[str, Any] = self._printed(host)["details"]
+        return details
+
+    def fingerprint(self, host: str) -> str:
+        return str(self._printed(host)["fingerprint"])
+
+    def _printed(self, host: str) -> dict[str, Any]:
+        printed: dict[str, Any] = json.loads(
             self.on(host, f"nebula-cert print -json -path {FILES}/host.crt").splitlines()[0]
         )
-        details: dict[str, Any] = found["details"]
-        return details
+        return printed
 
     def reaches(self, host: str, address: str, seconds: int = 10) -> bool:
         """Whether it has an answer from the address within so many seconds."""
@@ -257,6 +263,16 @@ def test_a_certificate_is_renewed_in_the_last_third_of_its_life_and_no_tunnel_is
     assert fleet.on("gpu1", "systemctl show -p MainPID --value stackctl-nebula") == before
     ends = time.mktime(time.strptime(fleet.certificate("gpu1")["notAfter"][:10], "%Y-%m-%d"))
     assert ends - time.time() > (DAYS - 2) * DAY
+
+
+def test_a_certificate_that_is_taken_back_lets_nobody_in_any_more(fleet: Fleet) -> None:
+    assert fleet.reaches("other", MESH["edge"])
+    fleet.write(revoked=[fleet.fingerprint("other")])
+
+    assert fleet.apply("--limit", "edge").returncode == 0
+
+    assert any(not fleet.reaches("other", MESH["edge"], seconds=1) for _ in range(30))
+    assert fleet.reaches("gpu1", MESH["edge"])
 
 
 def age(fleet: Fleet, host: str) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from textwrap import indent
 
+import pytest
+
 from stackctl.capabilities import load_fleet, mesh
 from stackctl.core.opening import Opening
 from stackctl.mesh import nebula
@@ -174,13 +176,37 @@ def test_an_authority_signs_within_its_limits_alone(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_authority_is_told(tmp_path: Path) -> None:
-    wrong = {
-        "no certificate": "`network.mesh.nebula.authority` holds no certificate of nebula's",
-        EDGE: "`network.mesh.nebula.authority` holds the certificate of `edge`, which is no authority",
-        OTHER_CURVE: "`network.mesh.nebula.authority` `other` is of the curve P256, which not all systems' nebula knows",
-    }
-    for number, (text, what) in enumerate(wrong.items()):
-        (tmp_path / str(number)).mkdir()
-        [told] = complaints(tmp_path / str(number), mesh_of(authority=f"{text.strip()}\n"))
-        assert what in told
+@pytest.mark.parametrize(
+    ("authority", "what", "hint"),
+    [
+        (
+            "no certificate\n",
+            "holds no certificate of nebula's",
+            "write the whole text of the authority's `ca.crt` as a block: `authority: |`, then its lines indented",
+        ),
+        (
+            EDGE,
+            "holds the certificate of `edge`, which is no authority",
+            "write the text of `ca.crt`, as `nebula-cert ca` made it",
+        ),
+        (
+            OTHER_CURVE,
+            "`other` is of the curve P256, which not all systems' nebula knows",
+            "make the authority with `nebula-cert ca` and no `-curve`",
+        ),
+        (
+            FLEET.replace("CERTIFICATE", "CERTIFICATE V2"),
+            "is of version 2, which the nebula of Debian and Ubuntu does not read",
+            "make the authority with `nebula-cert ca -version 1`",
+        ),
+        (
+            FLEET.replace("NEBULA CERTIFICATE", "NEBULA ED25519 PRIVATE KEY"),
+            "holds a private key",
+            "take it out, make another authority, and write its `ca.crt` here; the key is a secret",
+        ),
+    ],
+)
+def test_what_is_no_authority_is_told(tmp_path: Path, authority: str, what: str, hint: str) -> None:
+    [told] = complaints(tmp_path, mesh_of(authority=authority))
+
+    assert told == f"test.yaml:8 `network.mesh.nebula.authority` {what} | {hint}"
