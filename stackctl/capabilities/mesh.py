@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
-from stackctl.mesh import wireguard
+from stackctl.mesh import checks, wireguard
 from stackctl.mesh.wireguard import WireguardSpec
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.mesh import MeshBackend
@@ -70,5 +70,6 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
 
 def check(fleet: Fleet) -> Iterator[Problem]:
     """Addresses that clash, and what the backend has to say."""
+    yield from checks.check(fleet)
     if fleet.network.mesh is not None:
         yield from BACKENDS[fleet.network.mesh.backend].check(fleet)
