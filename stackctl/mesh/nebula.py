@@ -11,7 +11,8 @@ from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.mesh.certificate import Certificate, UnfitError, certificates, pem
-from stackctl.mesh.wireguard import members
+from stackctl.mesh.members import members
+from stackctl.mesh.wireguard import forwarding
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.mesh import Member, Mesh, Nebula
@@ -142,7 +143,7 @@ def resolve(fleet: Fleet, host: str) -> NebulaSpec:
 
 def templates(wanted: NebulaSpec) -> tuple[FileTemplate, ...]:
     """The authority's certificate, both halves of the settings, and the unit; the host's certificate is made later."""
-    return (
+    files = (
         FileTemplate(AUTHORITY_FILE, "mesh/nebula/ca.crt.j2", {"authority": wanted.authority}),
         FileTemplate(DEVICE_FILE, "mesh/nebula/device.yml.j2", {"spec": wanted}),
         FileTemplate(
@@ -152,6 +153,7 @@ def templates(wanted: NebulaSpec) -> tuple[FileTemplate, ...]:
         ),
         FileTemplate(UNIT_FILE, "mesh/nebula/unit.service.j2", {"spec": wanted, "folder": FOLDER}),
     )
+    return (*files, *forwarding()) if wanted.subnets else files
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:

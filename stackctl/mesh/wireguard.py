@@ -2,20 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
+from stackctl.mesh.members import members
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.mesh import Member, Mesh
 from stackctl.schema.problem import Problem
+from stackctl.schema.source import Key, dotted
+from stackctl.schema.wording import similar
 
 FOLDER = "/etc/wireguard"
 USE = f"{FOLDER}/stackctl.key"
 """Link to the private key that is in use."""
+PEERS = "/usr/lib/stackctl/wireguard_peers.py"
+METRICS = "/usr/lib/stackctl/mesh_metrics.py"
+METRICS_UNIT = "/etc/systemd/system/stackctl-mesh.service"
+METRICS_TIMER = "/etc/systemd/system/stackctl-mesh.timer"
+FORWARD_FILE = "/etc/sysctl.d/61-stackctl-mesh.conf"
+FORWARD = {"net.ipv4.ip_forward": "1"}
+PACKAGES = ("python3", "wireguard-tools")
 MARK = 0x100
 """What WireGuard's own packets carry, so that they follow the uplink that is active."""
 OVERHEAD = 80
@@ -65,16 +75,8 @@ class WireguardSpec:
     routes: tuple[Route, ...]
     forwards: bool
     """Whether it passes on packets that are not its own."""
-    implementation: Literal["auto", "kernel", "userspace"]
     preshared: SecretRef | None
     epoch: int
-
-
-def members(fleet: Fleet) -> Iterator[tuple[str, Host, Member]]:
-    """All hosts in the mesh, in name order."""
-    for name, host in sorted(fleet.hosts.items()):
-        if fleet.network.mesh is not None and host.mesh is not None:
-            yield name, host, host.mesh
 
 
 def resolve(fleet: Fleet, host: str) -> WireguardSpec:
@@ -94,7 +96,6 @@ def resolve(fleet: Fleet, host: str) -> WireguardSpec:
         peers=peers,
         routes=tuple(_routes(fleet, mesh, host, mtu)),
         forwards=own.hub or bool(own.routes),
-        implementation=mesh.implementation,
         preshared=None if mesh.preshared is None else fleet.secrets[mesh.preshared],
         epoch=mesh.preshared_epoch,
     )
@@ -103,7 +104,30 @@ def resolve(fleet: Fleet, host: str) -> WireguardSpec:
 def templates(spec: WireguardSpec) -> tuple[FileTemplate, ...]:
     """The interface with a mark in place of each key."""
     values = {"spec": spec, "mark": MARK, "use": USE}
-    return (FileTemplate(config_file(spec.device), "mesh/wireguard.conf.j2", values, mode=0o600),)
+    files = [
+        FileTemplate(config_file(spec.device), "mesh/wireguard.conf.j2", values, mode=0o600),
+        _program(PEERS, "wireguard_peers.py"),
+        FileTemplate(unit_file(spec.device), "mesh/wireguard.unit.conf.j2", {"program": PEERS}),
+        _program(METRICS, "mesh_metrics.py"),
+        FileTemplate(METRICS_UNIT, "mesh/metrics.service.j2", {"program": METRICS, "device": spec.device}),
+        FileTemplate(METRICS_TIMER, "mesh/metrics.timer.j2", {}),
+    ]
+    return (*files, *forwarding()) if spec.forwards else tuple(files)
+
+
+def forwarding() -> tuple[FileTemplate, ...]:
+    """What a host needs that passes on packets that are not its own, after a boot too."""
+    return (FileTemplate(FORWARD_FILE, "mesh/forward.conf.j2", {"sysctl": FORWARD}),)
+
+
+def _program(path: str, name: str) -> FileTemplate:
+    text = resources.files("stackctl.agents").joinpath(name).read_text("utf-8")
+    return FileTemplate(path, "mesh/program.j2", {"text": text}, mode=0o755)
+
+
+def unit_file(device: str) -> str:
+    """What is ours in the unit of the interface."""
+    return f"/etc/systemd/system/wg-quick@{device}.service.d/stackctl.conf"
 
 
 def config_file(device: str) -> str:
@@ -172,6 +196,61 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
     return (keys,) if own.nat else (Opening(mesh.port, "udp", "world", "mesh"), keys)
 
 
-def check(fleet: Fleet) -> Iterator[Problem]:  # noqa: ARG001
-    """What stands in the way of this backend."""
-    return iter(())
+def check(fleet: Fleet) -> Iterator[Problem]:
+    """Hosts that nobody can dial, packets that do not get through, secrets that are not there."""
+    mesh = fleet.network.mesh
+    if mesh is not None and mesh.preshared is not None and mesh.preshared not in fleet.secrets:
+        what = f"`{mesh.preshared}` is not one of this environment's `secrets`"
+        hint = similar(
+            mesh.preshared, fleet.secrets, f"run `stackctl secrets set {mesh.preshared}` and name it there"
+        )
+        yield Problem(("network", "mesh", "preshared"), what, hint)
+    yield from _unreachable(fleet)
+    yield from _endpoints(fleet)
+    yield from _mtus(fleet)
+
+
+def _unreachable(fleet: Fleet) -> Iterator[Problem]:
+    hidden: list[tuple[str, Member]] = []
+    for name, _, own in members(fleet):
+        if own.nat and own.hub:
+            what = "is a hub behind a NAT, where nobody reaches it"
+            yield Problem.at(
+                "hosts", name, "mesh", what=what, hint="make a host with an address of its own the hub"
+            )
+        beyond = [other for other, member in hidden if not direct(own, member)]
+        if beyond and hub_of(fleet, name) is None:
+            what = f"is behind a NAT and so is {beyond[0]}: neither can dial the other, and there is no hub"
+            hint = "write `hub: true` for a host that both reach, or one `site` for both where they share a network"
+            yield Problem.at("hosts", name, "mesh", "nat", what=what, hint=hint)
+        if own.nat:
+            hidden.append((name, own))
+
+
+def _endpoints(fleet: Fleet) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, host, own in members(fleet):
+        key: Key = ("hosts", name, "mesh", "endpoints")
+        if own.nat and own.endpoints:
+            what = f"{dotted(key)} is given, but nobody dials a host behind a NAT"
+            yield Problem(key, what, "take out `nat` or the endpoints", severity="warning")
+        for place in () if own.nat else own.endpoints or (host.address,):
+            owner = owners.setdefault(str(place), name)
+            if owner != name:
+                what = f"{place} is already where {owner} is dialled, and both listen on the mesh's one port"
+                hint = "hosts behind one router: `nat: true` for all but one, and one `site` for them"
+                yield Problem(key, what, hint)
+            if not isinstance(place, IPv4Address):
+                what = (
+                    f"{place} is looked up once, when the interface comes up, and a change of it is not seen"
+                )
+                yield Problem(key, what, "write the address, if it stays", severity="warning")
+
+
+def _mtus(fleet: Fleet) -> Iterator[Problem]:
+    for name, host, _ in members(fleet):
+        for index, uplink in enumerate(host.wan.uplinks if host.wan is not None else ()):
+            if uplink.mtu - OVERHEAD < LEAST:
+                what = f"is {uplink.mtu}: the mesh's least packet of {LEAST} bytes needs {LEAST + OVERHEAD}"
+                hint = "take this uplink out, or have its provider raise the size"
+                yield Problem.at("hosts", name, "wan", "uplinks", index, "mtu", what=what, hint=hint)

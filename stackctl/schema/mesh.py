@@ -70,8 +70,6 @@ class Mesh(Model):
     """Raise it to have all of those keys made anew."""
     keepalive: Annotated[int, Field(ge=1, le=600)] = 25
     """Seconds between two packets that keep the way through a NAT open; only pairs with a NAT between them send any."""
-    implementation: Literal["auto", "kernel", "userspace"] = "auto"
-    """WireGuard of the kernel, or the program `wireguard-go`; `auto`: the kernel's wherever it has one."""
     nebula: Nebula | None = None
     """What the backend `nebula` needs."""
     tailscale: Tailscale | None = None

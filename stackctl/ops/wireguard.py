@@ -1,0 +1,238 @@
+"""WireGuard on a host: its own key, its interface, its peers, none of them at the cost of a running session."""
+
+import hashlib
+import shlex
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from importlib.resources import files
+
+from pyinfra.api import operation
+from pyinfra.context import host
+
+from stackctl.capabilities.mesh import MeshSpec
+from stackctl.core.artifact import Artifact
+from stackctl.core.finding import Finding, FindingsError
+from stackctl.core.secret import SecretRef
+from stackctl.mesh import interface as text
+from stackctl.mesh.wireguard import FOLDER, WireguardSpec, config_file
+from stackctl.ops import secret
+from stackctl.ops.apt import INSTALL_SECONDS, LOCK_SECONDS, install_script
+from stackctl.ops.fleet import Introduction, told
+from stackctl.ops.step import Guard, Step, WriteFiles
+from stackctl.ops.trace import saw
+from stackctl.ops.wireguardstate import Found, Implementation, Interface, Keys, OwnKeys
+from stackctl.ops.wording import some
+from stackctl.plan.change import FileChange
+from stackctl.plan.compare import compare
+
+MAKES = "wireguard/makes"
+"""Topic: the number of the key that an apply will make on the host."""
+MET = "wireguard/met"
+"""Topic: the apply has had all hosts make their keys; one that is not known now stays unknown."""
+
+SHORTEST = 32
+"""Characters of a secret from which shared keys are derived: who knows one of them could try out shorter ones."""
+
+
+def introduction(spec: MeshSpec) -> Introduction | None:
+    """How a host tells its public keys, and makes the one that is wanted; None where another backend is used."""
+    if spec.wireguard is None:
+        return None
+    number = str(spec.wireguard.number)
+    tell = _TELL.replace("@FOLDER@", FOLDER)
+    # Without Python there is no key yet; an apply installs it, and makes the key on its way.
+    make = f"if command -v python3 >/dev/null; then\n{_making(number)}fi\n"
+    return Introduction(
+        tell + _MAKES.replace("@FOLDER@", FOLDER).replace("@NUMBER@", number),
+        f"{make}{tell}echo {MET} yes\n",
+    )
+
+
+@operation()
+def implementation() -> Generator[Step, None, None]:
+    """Have WireGuard as a program where the kernel has none; `wg-quick` falls back to it by itself."""
+    if not host.get_fact(Implementation):
+        yield Step(
+            install_script(["wireguard-go"], LOCK_SECONDS),
+            reason="install wireguard-go: the kernel has no WireGuard",
+            action="add",
+            seconds=INSTALL_SECONDS + LOCK_SECONDS,
+        )
+
+
+@operation()
+def key(spec: WireguardSpec) -> Generator[Step, None, None]:
+    """Have the key of the wanted number; the first is used at once, a later one when all others know it."""
+    found = host.get_fact(OwnKeys, folder=FOLDER)
+    if spec.number in found.public:
+        return
+    later = found.public and found.used
+    reason = f"make key {spec.number}: used once all peers know it" if later else "make the host's key"
+    script = f"{_TAKE.replace('@MAKING@', _making(spec.number)).replace('@NUMBER@', str(spec.number))}"
+    yield Step(script.replace("@FOLDER@", FOLDER), reason=reason, action="add")
+
+
+@operation()
+def interface(spec: WireguardSpec, config: Artifact) -> Generator[WriteFiles | Step, None, None]:
+    """Have the interface as its file says, with the peers whose keys are known.
+
+    A change of peers leaves sessions alone; what only making it anew can change does not.
+    """
+    found = host.get_fact(Interface, device=spec.device, file=config.path)
+    keys = host.get_fact(OwnKeys, folder=FOLDER)
+    before = found.file.content or "" if found.file is not None else ""
+    known = _known(spec, before)
+    _distinct(spec, known, keys)
+    shown = replace(config, content=text.filled(config.content, known, None))
+    file, change = _file(spec, config, shown, known, found)
+    _note(spec, found, keys)
+    guard = _guard(spec.device)
+    if change is not None:
+        yield WriteFiles([file], [change], guard=guard)
+    if not found.enabled:
+        enable = f"systemctl enable -q -- {_unit(spec.device)}"
+        yield Step(enable, reason=f"have {spec.device} at every boot", guard=guard)
+    doing = _doing(spec, shown.content, found, keys, changes=change is not None)
+    if doing is not None:
+        verb, reasons = doing
+        waiting = [
+            f"{peer.name} joins once its key is known" for peer in spec.peers if peer.name not in known
+        ]
+        yield Step(
+            _ACT.replace("@VERB@", verb).replace("@UNIT@", _unit(spec.device)),
+            reason="; ".join([reasons, *([some(waiting)] if waiting else [])]),
+            guard=guard,
+            hint=f"read `journalctl -u {_unit(spec.device)}` on the host",
+        )
+
+
+def _known(spec: WireguardSpec, before: str) -> dict[str, tuple[str, int]]:
+    """Keys by name with their numbers: as the peers tell, else as the host has them."""
+    held = {entry.name: (entry.key, entry.number) for entry in text.entries(before)}
+    known = {}
+    for peer in spec.peers:
+        public = told(peer.name, f"wireguard/{peer.number}")
+        if public is not None:
+            known[peer.name] = (public, peer.number)
+        elif told(spec.host, MET) is None and told(peer.name, MAKES) == str(peer.number):
+            known[peer.name] = (text.coming(peer.name), peer.number)
+        elif peer.name in held:
+            known[peer.name] = held[peer.name]
+    return known
+
+
+def _distinct(spec: WireguardSpec, known: Mapping[str, tuple[str, int]], keys: Keys) -> None:
+    own = told(spec.host, f"wireguard/{spec.number}") or keys.public.get(spec.number)
+    public = {name: key for name, (key, _) in known.items()} | ({spec.host: own} if own else {})
+    for names in text.same_keys(public):
+        what = f"{' and '.join(names)} have one key between them, as copies of a machine do"
+        hint = f"remove {FOLDER}/stackctl* on all but one of them, then apply again"
+        raise FindingsError(Finding("WireGuard", what, hint))
+
+
+def _file(
+    spec: WireguardSpec, config: Artifact, shown: Artifact, known: Mapping[str, tuple[str, int]], found: Found
+) -> tuple[Artifact, FileChange | None]:
+    """The file with all its keys, and how it differs, shared keys left out."""
+    whole = shown
+    if spec.preshared is not None:
+        master = _master(spec.preshared)
+        content = text.filled(
+            config.content, known, lambda name: text.shared_key(master, spec.epoch, spec.host, name)
+        )
+        whole = replace(config, content=content, secrets=(spec.preshared,))
+    sha256 = hashlib.sha256(whole.content.encode()).hexdigest()
+    change = compare(shown, sha256, found.file)
+    if change is not None and found.file is not None and found.file.content == shown.content:
+        reason = "shared keys change" if found.file.sha256 != sha256 else change.reason
+        change = replace(change, reason=reason, diff="")
+    return whole, change
+
+
+def _master(ref: SecretRef) -> str:
+    master = secret.value(ref)
+    if len(master) < SHORTEST:
+        what = f"is shorter than {SHORTEST} characters, and keys are derived from it"
+        raise FindingsError(Finding(f"secret {ref.written}", what, "make one with `openssl rand -base64 32`"))
+    return master
+
+
+def _note(spec: WireguardSpec, found: Found, keys: Keys) -> None:
+    saw(
+        f"WireGuard key {spec.number}",
+        **({"public": keys.public[spec.number]} if spec.number in keys.public else {}),
+    )
+    state = "active" if found.active and found.running.public else "inactive"
+    boot = "enabled" if found.enabled else "disabled"
+    saw(f"interface {spec.device}", state=state, boot=boot, peers=str(len(found.running.peers)))
+
+
+def _doing(
+    spec: WireguardSpec, wanted: str, found: Found, keys: Keys, *, changes: bool
+) -> tuple[str, str] | None:
+    """What is done to the interface, and why; None: it is as it should be."""
+    before = found.file.content or "" if found.file is not None else ""
+    if not found.active or not found.running.public:
+        return "restart", f"start {spec.device}"
+    if text.shape(before) != text.shape(wanted):
+        return "restart", f"restart {spec.device}, because its own settings change"
+    if reasons := [*text.reshaped(wanted, found.running)]:
+        return "restart", f"restart {spec.device}: {some(reasons)}"
+    if changes:
+        reasons = [*text.changed(before, wanted)] or ["its file changes"]
+    else:
+        reasons = [*text.strayed(wanted, found.running, found.former), *_key_strayed(spec, found, keys)]
+    return ("reload", f"tell {spec.device}: {some(reasons)}") if reasons else None
+
+
+def _key_strayed(spec: WireguardSpec, found: Found, keys: Keys) -> Iterator[str]:
+    """A key on its way is looked after on the host; where that has stopped it is begun again."""
+    own = keys.public.get(spec.number)
+    waiting = keys.used != f"stackctl-{spec.number}.key" and own is not None
+    if found.former and not found.follows:
+        yield f"the new keys of {some(sorted(found.former))} are on their way"
+    elif waiting and not found.follows:
+        yield f"key {spec.number} waits to be used"
+    elif not waiting and own is not None and found.running.public != own:
+        yield "it runs with another key"
+
+
+def _guard(device: str) -> Guard:
+    unit, file = _unit(device), config_file(device)
+    back = f"if [ -f {file} ]; then systemctl restart {unit}; else systemctl disable --now {unit}; fi"
+    return Guard("mesh", (file,), (back,))
+
+
+def _unit(device: str) -> str:
+    return f"wg-quick@{device}.service"
+
+
+def _making(number: int | str) -> str:
+    program = files("stackctl.agents").joinpath("wireguard_key.py").read_text("utf-8")
+    return f"python3 -I - {shlex.quote(FOLDER)} {number} <<'STACKCTL' || exit\n{program}STACKCTL\n"
+
+
+_TELL = """for f in @FOLDER@/.stackctl-*.pub.new @FOLDER@/stackctl-*.pub; do
+  [ -f "$f" ] || continue
+  n=${f##*stackctl-} n=${n%%.*}
+  read -r k <"$f" && printf 'wireguard/%s %s\\n' "$n" "$k"
+done
+true
+"""
+_MAKES = """[ -f @FOLDER@/stackctl-@NUMBER@.pub ] || [ -f @FOLDER@/.stackctl-@NUMBER@.pub.new ] ||
+  echo wireguard/makes @NUMBER@
+"""
+_TAKE = """umask 077
+@MAKING@cd @FOLDER@ && mv -fT .stackctl-@NUMBER@.pub.new stackctl-@NUMBER@.pub &&
+mv -T .stackctl-@NUMBER@.key.new stackctl-@NUMBER@.key || exit
+[ -s stackctl.key ] || ln -sfn stackctl-@NUMBER@.key stackctl.key || exit
+sync .
+"""
+_ACT = """[ "$(systemctl show -p NeedDaemonReload --value -- @UNIT@)" = no ] || systemctl daemon-reload
+systemctl reset-failed -- @UNIT@ 2>/dev/null
+systemctl @VERB@ -- @UNIT@ || {
+  rc=$?
+  journalctl --no-pager -q -o cat -n 20 -u @UNIT@ >&2
+  exit $rc
+}
+"""

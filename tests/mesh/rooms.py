@@ -1,0 +1,108 @@
+"""Hosts as network namespaces with WireGuard as a program: what is rendered, run for real."""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stackctl.agents import wireguard_peers
+
+AGENT = Path(wireguard_peers.__file__)
+PROGRAMS = ("wg", "wg-quick", "wireguard-go", "ip", "nsenter", "unshare")
+
+
+def missing() -> list[str]:
+    """Programs that this needs and this machine lacks."""
+    return [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+class Room:
+    """A host of its own: network, `/etc/wireguard` and `/run/wireguard`; systemd is played by scripts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in ("etc", "state", "run", "bin"):
+            (folder / part).mkdir(parents=True)
+        self._program("systemctl", f"test -e {folder}/following")
+        self._program(
+            "systemd-run",
+            'while [ "$1" != -- ]; do shift; done; shift\n'
+            f"touch {folder}/following\n"
+            f'(trap "" HUP; PATH={folder}/bin:$PATH "$@" ; rm -f {folder}/following) >{folder}/follow.log 2>&1 </dev/null &',
+        )
+        script = (
+            f"mkdir -p /etc/wireguard /var/lib/stackctl/mesh /run/wireguard && mount --bind {folder}/etc /etc/wireguard && "
+            f"mount --bind {folder}/state /var/lib/stackctl/mesh && mount --bind {folder}/run /run/wireguard && "
+            "ip link set lo up && echo ready && exec sleep infinity"
+        )
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", script],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.holder.stdout is not None
+        assert self.holder.stdout.readline() == "ready\n"
+        children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children")
+        self.pid = int(children.read_text().split()[0])
+
+    def _program(self, name: str, script: str) -> None:
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def words(self, *command: str) -> list[str]:
+        """The command as it runs there."""
+        path = f"PATH={self.folder}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "env", path, *command]
+
+    def run(self, *command: str, text: str = "") -> str:
+        """What it prints; it has to succeed."""
+        done = subprocess.run(self.words(*command), input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def sync(self, device: str = "wg0") -> None:
+        """Take over the file, as the unit's reload does."""
+        self.run("python3", "-I", str(AGENT), "sync", device)
+
+    def peers(self, device: str = "wg0") -> dict[str, list[str]]:
+        """Networks by key."""
+        rows = self.run("wg", "show", device, "allowed-ips").splitlines()
+        pairs = (row.split("\t") for row in rows)
+        return {key: [] if nets == "(none)" else nets.split() for key, nets in pairs}
+
+    def end(self) -> None:
+        """All that runs there ends with it."""
+        self.holder.kill()
+        self.holder.wait()
+        if self.holder.stdout is not None:
+            self.holder.stdout.close()
+
+
+@contextlib.contextmanager
+def rooms(folder: Path, addresses: Sequence[str]) -> Iterator[list[Room]]:
+    """Rooms on one network, with these addresses there."""
+    made: list[Room] = []
+    try:
+        switch = Room(folder / "switch")
+        made.append(switch)
+        switch.run("ip", "link", "add", "br0", "type", "bridge")
+        switch.run("ip", "link", "set", "br0", "up")
+        for number, address in enumerate(addresses):
+            room = Room(folder / f"room{number}")
+            made.append(room)
+            switch.run("ip", "link", "add", f"p{number}", "type", "veth", "peer", "name", f"q{number}")
+            switch.run("ip", "link", "set", f"p{number}", "master", "br0", "up")
+            subprocess.run(switch_to(switch, room, f"q{number}"), check=True)
+            room.run("ip", "link", "set", f"q{number}", "name", "eth0", "up")
+            room.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
+        yield made[1:]
+    finally:
+        for room in made:
+            room.end()
+
+
+def switch_to(switch: Room, room: Room, device: str) -> list[str]:
+    """Move an interface from one room to the other; both are known by their processes outside."""
+    return ["nsenter", "-t", str(switch.pid), "-n", "ip", "link", "set", device, "netns", str(room.pid)]
