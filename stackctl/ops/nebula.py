@@ -15,7 +15,7 @@ from stackctl.mesh import certificate as text
 from stackctl.mesh.certificate import Certificate, UnfitError
 from stackctl.mesh.nebula import CERTIFICATE_FILE, UNIT, UNIT_FILE, NebulaSpec
 from stackctl.ops import authority
-from stackctl.ops.step import Guard, Step, WriteFiles
+from stackctl.ops.step import TOLD, Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
 from stackctl.plan.change import FileChange
@@ -156,7 +156,18 @@ class SignedFile(WriteFiles):
         """The shell script that writes it, signed now."""
         content = authority.signed(self.order)
         written = [replace(artifact, content=content) for artifact in self.artifacts]
-        return WriteFiles(written, self.changes, guard=self.guard).script()
+        begins = text.certificates(content)[0].begins
+        return _IN_TIME.replace("@BEGINS@", str(begins)) + WriteFiles(written, self.changes).script()
+
+
+# nebula would say of a certificate that is not valid yet that it has ended.
+_IN_TIME = f"""late() {{ [ "$(date +%s)" -lt @BEGINS@ ]; }}
+for i in 1 2 3 4 5; do late || break; sleep 1; done
+if late; then
+  echo "the clock is $((@BEGINS@ - $(date +%s))) s behind that of the machine which signs: set it right, then apply again" >&2
+  exit {TOLD}
+fi
+"""
 
 
 @operation()

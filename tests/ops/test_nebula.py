@@ -1,6 +1,7 @@
 """A host's key and certificate in a mesh by nebula; the authority signs with the real `nebula-cert`."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -237,6 +238,19 @@ def test_a_certificate_lasts_no_longer_than_its_authority(tmp_path: Path) -> Non
     [found] = certificates(file_of(tmp_path, CERTIFICATE_FILE).read_text())
     assert 0 < spec.signer.ends - found.ends < 5
     assert planned(run_of(tmp_path, spec, later(tmp_path, 9))) == {}
+
+
+def test_a_host_whose_clock_is_behind_gets_no_certificate_that_is_not_valid_there_yet(
+    tmp_path: Path, spec: NebulaSpec
+) -> None:
+    programs = later(tmp_path, -1)
+    program(programs, "sleep", "true")
+    run = run_of(tmp_path, spec, programs)
+
+    [told] = run.apply(run.plan()).hosts[0].findings
+
+    assert re.match(r"the clock is 864\d\d s behind that of the machine which signs: set it right", told.what)
+    assert not file_of(tmp_path, CERTIFICATE_FILE).exists()
 
 
 def finding(run: Run) -> tuple[str, str | None]:
