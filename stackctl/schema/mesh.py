@@ -24,8 +24,8 @@ class Nebula(Model):
     """Settings of the backend `nebula`: certificates of an authority of your own say who belongs and to which groups."""
 
     authority: Annotated[str, Form(r"[^\0]{1,4096}", "the text of the authority's certificate, `ca.crt`")]
-    """Certificate of the authority, public; `nebula-cert ca` makes it, and the key. While one replaces another, the
-    new one first and the old one behind it."""
+    """Certificate of the authority, public; `nebula-cert ca` makes it, and the key. To replace it write the new one
+    behind it and apply to all hosts, then put the new one first with its `key` and apply, then take the old one out."""
     key: SecretName
     """Secret that holds the authority's private key, as the text of `ca.key` or as its lines joined to one; it signs on
     the operator's machine, which needs `nebula-cert`, and goes to no host."""
