@@ -1,11 +1,11 @@
 """Plain WireGuard: every host knows every other, and the inventory is all that says so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
 
-from stackctl.core.artifact import FileTemplate
+from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.mesh.members import members
@@ -125,6 +125,22 @@ def _program(path: str, name: str) -> FileTemplate:
 def unit_file(device: str) -> str:
     """What is ours in the unit of the interface."""
     return f"/etc/systemd/system/wg-quick@{device}.service.d/stackctl.conf"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Rendered files as the deploy needs them, all but the interface's own."""
+
+    programs: tuple[Artifact, ...]
+    """And the kernel's settings."""
+    units: tuple[Artifact, ...]
+
+
+def parted(artifacts: Iterable[Artifact]) -> Files:
+    """What systemd reads, and all else."""
+    found = tuple(artifacts)
+    units = tuple(artifact for artifact in found if artifact.path.startswith("/etc/systemd/"))
+    return Files(tuple(artifact for artifact in found if artifact not in units), units)
 
 
 def config_file(device: str) -> str:
