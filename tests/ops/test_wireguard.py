@@ -260,6 +260,16 @@ def test_a_hosts_own_new_key_is_used_once_nobody_can_miss_it(host: Host) -> None
     assert host.reasons(alone.replace("KEY", ", key: 2")) == []
 
 
+def test_a_plan_says_who_keeps_a_new_key_from_being_used(host: Host) -> None:
+    host.apply()
+
+    [first, _] = host.reasons(PLAIN.replace("10.77.0.1}", "10.77.0.1, key: 2}"))
+    assert first == (
+        "make key 2: used once all peers know it; as long as gpu3, not part of this run, can be reached,"
+        " the former one stays"
+    )
+
+
 def until(done: Callable[[], bool]) -> None:
     """Wait, for some seconds at most."""
     end = monotonic() + 20
