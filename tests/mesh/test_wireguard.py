@@ -98,7 +98,7 @@ def test_two_hosts_know_each_other_or_neither_does(places: list[tuple[bool, bool
 
 
 def test_one_more_host_costs_each_other_host_one_peer_and_nothing_else() -> None:
-    hosts = {f"h{index:03}": {} for index in range(100)}
+    hosts: dict[str, dict[str, object]] = {f"h{index:03}": {} for index in range(100)}
     before, after = fleet_of(hosts), fleet_of({**hosts, "new": {}})
 
     for host in hosts:
