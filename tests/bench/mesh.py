@@ -32,9 +32,9 @@ class Cost:
 
     hosts: int
     resolved: float
-    """Seconds for the specifications of all hosts, or of those that stand for them."""
+    """Seconds of CPU for the specifications of all hosts, or of those that stand for them."""
     rendered: float
-    """Seconds for all files of those hosts, every capability's."""
+    """Seconds of CPU for all files of those hosts, every capability's."""
     size: int
     """Bytes of one host's interface file."""
     whole: float | None = None
@@ -63,13 +63,13 @@ def measure(count: int, folder: Path) -> Cost:
     """One size."""
     fleet = fleet_of(count)
     some = sorted(fleet.hosts)[:RENDERED]
-    began = time.perf_counter()
+    began = time.process_time()
     for host in some:
         resolve(fleet, host)
-    resolved = time.perf_counter() - began
-    began = time.perf_counter()
+    resolved = time.process_time() - began
+    began = time.process_time()
     made = jobs(fleet, Project(ROOT), some)
-    rendered = time.perf_counter() - began
+    rendered = time.process_time() - began
     [text] = [
         file.content for part in made[0].parts for file in part.files if file.path == config_file("wg0")
     ]
@@ -125,7 +125,7 @@ def table(costs: list[Cost]) -> str:
             + f" {cost.size / 1024:>6.1f} KiB {cost.size * cost.hosts / 2**20:>6.1f} MiB "
             + " ".join("        -" if each is None else f"{each * 1000:>6.0f} ms" for each in taken)
         )
-    return "\n".join([*rows, f"resolve and render: of {RENDERED} hosts at most"])
+    return "\n".join([*rows, f"resolve and render: CPU, of {RENDERED} hosts at most"])
 
 
 if __name__ == "__main__":
