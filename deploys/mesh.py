@@ -60,7 +60,9 @@ def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
     config = named.pop(rendered.config_file(spec.device))
     apt.packages(name="install WireGuard", names=rendered.PACKAGES)
     wireguard.implementation(name="have an implementation of WireGuard")
-    written = files.write(name="write what looks after the mesh", artifacts=list(named.values()))
+    own = rendered.parted(named.values())
+    files.write(name="write what looks after the mesh", artifacts=own.programs)
+    units = files.write(name="write the mesh's units", artifacts=own.units)
     if spec.forwards:
         machine.sysctl(name="pass packets on", values=rendered.FORWARD)
     wireguard.key(name="have the host's key", spec=spec)
@@ -68,8 +70,8 @@ def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
     systemd.service(
         name="export how the mesh is",
         unit="stackctl-mesh.timer",
-        defined_by=[rendered.METRICS_TIMER],
-        redefined=[written],
+        defined_by=[rendered.METRICS_TIMER, rendered.METRICS_UNIT],
+        redefined=[units],
     )
 
 

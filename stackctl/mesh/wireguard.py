@@ -1,11 +1,12 @@
 """Plain WireGuard: every host knows every other, and the inventory is all that says so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
 
-from stackctl.core.artifact import FileTemplate
+from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.mesh.members import members
@@ -48,6 +49,11 @@ class Peer:
     """Where it is dialled, `ADDRESS:PORT`, the preferred one first; none: it dials."""
     keepalive: int | None
     """Seconds between packets that keep a NAT open; None: there is none between the two."""
+
+    @cached_property
+    def networks(self) -> str:
+        """As the file lists them."""
+        return ", ".join(map(str, self.allowed))
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,22 @@ def unit_file(device: str) -> str:
     return f"/etc/systemd/system/wg-quick@{device}.service.d/stackctl.conf"
 
 
+@dataclass(frozen=True)
+class Files:
+    """Rendered files as the deploy needs them, all but the interface's own."""
+
+    programs: tuple[Artifact, ...]
+    """And the kernel's settings."""
+    units: tuple[Artifact, ...]
+
+
+def parted(artifacts: Iterable[Artifact]) -> Files:
+    """What systemd reads, and all else."""
+    found = tuple(artifacts)
+    units = tuple(artifact for artifact in found if artifact.path.startswith("/etc/systemd/"))
+    return Files(tuple(artifact for artifact in found if artifact not in units), units)
+
+
 def config_file(device: str) -> str:
     """Where the interface is described on a host."""
     return f"{FOLDER}/{device}.conf"
@@ -160,17 +182,38 @@ def _peers(fleet: Fleet, mesh: Mesh, host: str, own: Member) -> Iterator[Peer]:
     for name, each, other in others:
         if direct(own, other):
             near = own.near(other)
-            yield Peer(
-                name,
-                other.key,
-                other.address,
-                (IPv4Network(other.address), *other.routes, *(passed if name == hub else ())),
-                tuple(f"{place}:{mesh.port}" for place in _places(each, other, near=near)),
-                mesh.keepalive if own.nat and not near else None,
-            )
+            keepalive = mesh.keepalive if own.nat and not near else None
+            places = _places(each, other, near=near)
+            yield _peer(name, other, passed if name == hub else (), places, mesh.port, keepalive)
 
 
-def _places(host: Host, other: Member, *, near: bool) -> tuple[object, ...]:
+def _peer(
+    name: str,
+    other: Member,
+    passed: tuple[IPv4Network, ...],
+    places: tuple[IPv4Address | str, ...],
+    port: int,
+    keepalive: int | None,
+) -> Peer:
+    """Most hosts know another one in the same way: a thousand of them would have a million peers between them."""
+    return _same_peer(name, other.key, other.address, (*other.routes, *passed), places, port, keepalive)
+
+
+@lru_cache(maxsize=10_000)
+def _same_peer(
+    name: str,
+    number: int,
+    address: IPv4Address,
+    more: tuple[IPv4Network, ...],
+    places: tuple[IPv4Address | str, ...],
+    port: int,
+    keepalive: int | None,
+) -> Peer:
+    endpoints = tuple(f"{place}:{port}" for place in places)
+    return Peer(name, number, address, (IPv4Network(address), *more), endpoints, keepalive)
+
+
+def _places(host: Host, other: Member, *, near: bool) -> tuple[IPv4Address | str, ...]:
     if near:
         return (host.address,)
     return () if other.nat else other.endpoints or (host.address,)
@@ -180,11 +223,11 @@ def _routes(fleet: Fleet, mesh: Mesh, host: str, mtu: int) -> Iterator[Route]:
     """A network of its own for whoever takes less; of the two sizes of a connection TCP takes the lesser, UDP cannot."""
     yield Route(mesh.subnet)
     for name, each, other in members(fleet):
-        least = mtu_of(each) if mtu_of(each) < mtu else None
-        if name != host and least is not None:
-            yield Route(IPv4Network(other.address), least)
         if name != host:
-            yield from (Route(network, least) for network in other.routes)
+            there = mtu_of(each)
+            least = there if there < mtu else None
+            networks = (*((IPv4Network(other.address),) if least else ()), *other.routes)
+            yield from (Route(network, least) for network in networks)
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:

@@ -100,8 +100,10 @@ def test_hosts_and_models_have_names_in_the_mesh(tmp_path: Path) -> None:
     [
         (
             "hosts: {a: {address: 10.0.0.1, mesh: {address: 10.77.0.1}}}",
-            "2 `hosts.a.mesh` is given, but the environment has no mesh"
-            " | write `network: {mesh: {subnet: 10.77.0.0/24}}`",
+            (
+                "2 `hosts.a.mesh` is given, but the environment has no mesh"
+                " | write `network: {mesh: {subnet: 10.77.0.0/24}}`"
+            ),
         ),
         (
             two().replace("10.77.0.2", "10.78.0.2"),
@@ -109,8 +111,10 @@ def test_hosts_and_models_have_names_in_the_mesh(tmp_path: Path) -> None:
         ),
         (
             two().replace("10.77.0.2", "10.77.0.255"),
-            "5 10.77.0.255 stands for all of 10.77.0.0/24, not for a host"
-            " | choose a free address in 10.77.0.0/24",
+            (
+                "5 10.77.0.255 stands for all of 10.77.0.0/24, not for a host"
+                " | choose a free address in 10.77.0.0/24"
+            ),
         ),
         (
             two().replace("10.77.0.2", "10.77.0.1"),
@@ -118,60 +122,82 @@ def test_hosts_and_models_have_names_in_the_mesh(tmp_path: Path) -> None:
         ),
         (
             two().replace("10.0.0.2", "10.77.0.9"),
-            "5 10.77.0.9 is b's own address, within the mesh's 10.77.0.0/24"
-            " | choose a subnet for the mesh that is nowhere else, such as 10.77.0.0/24",
+            (
+                "5 10.77.0.9 is b's own address, within the mesh's 10.77.0.0/24"
+                " | choose a subnet for the mesh that is nowhere else, such as 10.77.0.0/24"
+            ),
         ),
         (
             two(", endpoints: [10.77.0.200]"),
-            "4 10.77.0.200 is where a is dialled from outside, within the mesh's 10.77.0.0/24"
-            " | choose a subnet for the mesh that is nowhere else, such as 10.77.0.0/24",
+            (
+                "4 10.77.0.200 is where a is dialled from outside, within the mesh's 10.77.0.0/24"
+                " | choose a subnet for the mesh that is nowhere else, such as 10.77.0.0/24"
+            ),
         ),
         (
             two().replace("address: 10.0.0.2,", "address: 10.0.0.2, docker: {address_pool: 10.77.0.0/16},"),
-            "5 10.77.0.0/16 is for b's containers, within the mesh's 10.77.0.0/24"
-            " | choose a subnet for the mesh that is nowhere else, such as 10.77.0.0/24",
+            (
+                "5 10.77.0.0/16 is for b's containers, within the mesh's 10.77.0.0/24"
+                " | choose a subnet for the mesh that is nowhere else, such as 10.77.0.0/24"
+            ),
         ),
         (
             two(", routes: [10.77.0.128/25]"),
-            "4 10.77.0.128/25 overlaps the mesh's own 10.77.0.0/24"
-            " | name networks that are behind this host alone",
+            (
+                "4 10.77.0.128/25 overlaps the mesh's own 10.77.0.0/24"
+                " | name networks that are behind this host alone"
+            ),
         ),
         (
             two(", routes: [172.30.0.0/16]", ", routes: [172.30.2.0/24]"),
-            "5 172.30.2.0/24 overlaps 172.30.0.0/16, which is behind a"
-            " | name networks that are behind this host alone",
+            (
+                "5 172.30.2.0/24 overlaps 172.30.0.0/16, which is behind a"
+                " | name networks that are behind this host alone"
+            ),
         ),
         (
             two(", routes: [10.0.0.0/24]"),
-            "4 10.0.0.0/24 holds 10.0.0.1, a's own address, and would hide it"
-            " | name networks that are behind this host alone",
+            (
+                "4 10.0.0.0/24 holds 10.0.0.1, a's own address, and would hide it"
+                " | name networks that are behind this host alone"
+            ),
         ),
         (
             two(", routes: [172.30.0.0/16]").replace(
                 "address: 10.0.0.2,", "address: 10.0.0.2, docker: {address_pool: 172.30.0.0/20},"
             ),
-            "4 172.30.0.0/16 overlaps 172.30.0.0/20, from which b's own containers are given addresses"
-            " | give the two hosts pools of their own, `hosts.b.docker.address_pool`",
+            (
+                "4 172.30.0.0/16 overlaps 172.30.0.0/20, from which b's own containers are given addresses"
+                " | give the two hosts pools of their own, `hosts.b.docker.address_pool`"
+            ),
         ),
         (
             two(", nat: true", ", nat: true"),
-            "5 `hosts.b.mesh.nat` is behind a NAT and so is a: neither can dial the other, and there is no hub"
-            " | write `hub: true` for a host that both reach, or one `site` for both where they share a network",
+            (
+                "5 `hosts.b.mesh.nat` is behind a NAT and so is a: neither can dial the other, and there is no hub"
+                " | write `hub: true` for a host that both reach, or one `site` for both where they share a network"
+            ),
         ),
         (
             two(", nat: true, hub: true"),
-            "4 `hosts.a.mesh` is a hub behind a NAT, where nobody reaches it"
-            " | make a host with an address of its own the hub",
+            (
+                "4 `hosts.a.mesh` is a hub behind a NAT, where nobody reaches it"
+                " | make a host with an address of its own the hub"
+            ),
         ),
         (
             two(", endpoints: [203.0.113.5]", ", endpoints: [203.0.113.5]"),
-            "5 203.0.113.5 is already where a is dialled, and both listen on the mesh's one port"
-            " | hosts behind one router: `nat: true` for all but one, and one `site` for them",
+            (
+                "5 203.0.113.5 is already where a is dialled, and both listen on the mesh's one port"
+                " | hosts behind one router: `nat: true` for all but one, and one `site` for them"
+            ),
         ),
         (
             two().replace("/24}", "/24, preshared: master}"),
-            "2 `master` is not one of this environment's `secrets`"
-            " | run `stackctl secrets set master` and name it there",
+            (
+                "2 `master` is not one of this environment's `secrets`"
+                " | run `stackctl secrets set master` and name it there"
+            ),
         ),
         (
             two().replace(
@@ -179,15 +205,19 @@ def test_hosts_and_models_have_names_in_the_mesh(tmp_path: Path) -> None:
                 "address: 10.0.0.2, wan: {uplinks: [{name: x, interface: e0},"
                 " {name: y, interface: e1, mtu: 1300}]},",
             ),
-            "5 `hosts.b.wan.uplinks.1.mtu` is 1300: the mesh's least packet of 1280 bytes needs 1360"
-            " | take this uplink out, or have its provider raise the size",
+            (
+                "5 `hosts.b.wan.uplinks.1.mtu` is 1300: the mesh's least packet of 1280 bytes needs 1360"
+                " | take this uplink out, or have its provider raise the size"
+            ),
         ),
         (
             NETWORK
             + "hosts: {chat: {address: 10.0.0.1, roles: [gateway, models], mesh: {address: 10.77.0.1}}}\n"
             "placements: {chat: [{host: chat, devices: [cpu]}]}",
-            "4 `chat` is also a host, and chat.stack.internal can lead to one of them alone"
-            " | call the model or the host otherwise",
+            (
+                "4 `chat` is also a host, and chat.stack.internal can lead to one of them alone"
+                " | call the model or the host otherwise"
+            ),
         ),
     ],
 )
