@@ -6,7 +6,7 @@ from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.mesh import MeshSpec
 from stackctl.core.artifact import Artifact
-from stackctl.mesh import tailscale as mesh_tailscale
+from stackctl.mesh import tailscale as daemon
 from stackctl.mesh import wireguard as rendered
 from stackctl.mesh.nebula import (
     AUTHORITY_FILE,
@@ -21,13 +21,26 @@ from stackctl.mesh.nebula import (
 )
 from stackctl.mesh.tailscale import TailscaleSpec
 from stackctl.mesh.wireguard import WireguardSpec
-from stackctl.ops import apt, files, interface, machine, nebula, repository, systemd, tailscale, wireguard
+from stackctl.ops import (
+    apt,
+    files,
+    interface,
+    machine,
+    nebula,
+    repository,
+    systemd,
+    tailscale,
+    wireguard,
+)
 from stackctl.ops.step import Guard
 
 
 @deploy("mesh")
 def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
-    """The backend that is set."""
+    """The backend that is set, where no other one is left."""
+    interface.unclaimed(
+        name="check that nothing else has its address", address=str(spec.address), interface=spec.device
+    )
     if spec.wireguard is not None:
         _wireguard(spec.wireguard, {artifact.path: artifact for artifact in artifacts})
     if spec.nebula is not None:
@@ -47,7 +60,9 @@ def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
     config = named.pop(rendered.config_file(spec.device))
     apt.packages(name="install WireGuard", names=rendered.PACKAGES)
     wireguard.implementation(name="have an implementation of WireGuard")
-    written = files.write(name="write what looks after the mesh", artifacts=list(named.values()))
+    own = rendered.parted(named.values())
+    files.write(name="write what looks after the mesh", artifacts=own.programs)
+    units = files.write(name="write the mesh's units", artifacts=own.units)
     if spec.forwards:
         machine.sysctl(name="pass packets on", values=rendered.FORWARD)
     wireguard.key(name="have the host's key", spec=spec)
@@ -55,8 +70,8 @@ def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
     systemd.service(
         name="export how the mesh is",
         unit="stackctl-mesh.timer",
-        defined_by=[rendered.METRICS_TIMER],
-        redefined=[written],
+        defined_by=[rendered.METRICS_TIMER, rendered.METRICS_UNIT],
+        redefined=[units],
     )
 
 
@@ -67,6 +82,9 @@ def _nebula(spec: NebulaSpec, artifacts: Sequence[Artifact]) -> None:
     )
     own = {artifact.path: artifact for artifact in artifacts}
     apt.packages(name="install nebula", names=PACKAGES)
+    if spec.subnets:
+        files.write(name="pass packets on after a boot", artifacts=[own[rendered.FORWARD_FILE]])
+        machine.sysctl(name="pass packets on", values=rendered.FORWARD)
     nebula.keyed(name="have a key of its own", spec=spec)
     trusted = files.write(name="trust the authority", artifacts=[own[AUTHORITY_FILE]], guard=guard)
     signed = nebula.certified(name="have a certificate of the authority's", spec=spec, guard=guard)
@@ -92,7 +110,7 @@ def _nebula(spec: NebulaSpec, artifacts: Sequence[Artifact]) -> None:
 
 def _tailscale(spec: TailscaleSpec, artifacts: Sequence[Artifact]) -> None:
     """Settings come before the package, so that the daemon starts with them; the server says the address last."""
-    guard = Guard("mesh", (mesh_tailscale.STATE_FILE,), tailscale.RESTORE)
+    guard = Guard("mesh", (daemon.STATE_FILE,), tailscale.RESTORE)
     apt.packages(name="install what judges keys", names=["gpg"])
     repository.repository(
         name="trust Tailscale's repository",
@@ -104,11 +122,13 @@ def _tailscale(spec: TailscaleSpec, artifacts: Sequence[Artifact]) -> None:
         components=spec.source.components,
     )
     settings = files.write(name="write the daemon's settings", artifacts=artifacts)
-    apt.packages(name="install Tailscale", names=mesh_tailscale.PACKAGES)
+    if spec.routes:
+        machine.sysctl(name="pass packets on", values=rendered.FORWARD)
+    apt.packages(name="install Tailscale", names=daemon.PACKAGES)
     systemd.service(
         name="run the mesh",
-        unit=mesh_tailscale.UNIT,
-        reads=[mesh_tailscale.SETTINGS_FILE],
+        unit=daemon.UNIT,
+        reads=[daemon.SETTINGS_FILE],
         after=[settings],
         guard=guard,
     )

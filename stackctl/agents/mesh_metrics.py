@@ -25,7 +25,7 @@ FAMILIES = (
     (
         "keepalive",
         "gauge",
-        "Whether the two send each other something even when idle: such a peer is never silent.",
+        "Whether this host sends a peer something even when idle: such a peer is never silent.",
     ),
 )
 

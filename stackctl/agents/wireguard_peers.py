@@ -12,22 +12,20 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FRESH = 180
 """Seconds after which WireGuard has given up a session that nobody renewed."""
-POLL = 0.1
-SLOW = 1.0
 HURRY = 600
-"""Seconds for which changes are looked for every tenth of a second."""
-POKE = 1.0
+"""Seconds for which changes are looked for every tenth of a second, and then every second."""
 HEARD = 12
-"""Seconds in which a peer that is there answers a poke, a lost one and its repetition included."""
+"""Seconds in which a peer that is there answers a word, a lost one and its repetition included."""
 TURN = 600
 """Seconds for which a host lets those before it, by name, take their new keys first."""
-PROTOCOL = "202"
-"""Marks the routes that are ours."""
+SETTLED = 60
+"""Seconds for which peers are spoken to after a change of the own key."""
 
 
 @dataclass
@@ -43,7 +41,7 @@ class Peer:
 
     @property
     def address(self) -> str:
-        """Its own address in the mesh, which is always the first."""
+        """Its own in the mesh, which is always the first."""
         return self.allowed[0].partition("/")[0]
 
 
@@ -82,18 +80,10 @@ USE = FOLDER / "stackctl.key"
 STATE = Path("/var/lib/stackctl/mesh")
 
 
-def read(device: str) -> Config:
-    """The interface's own file."""
-    return parse((FOLDER / f"{device}.conf").read_text())
-
-
 def former_keys(device: str) -> dict[str, str]:
     """Keys that names had before, for as long as the new one has not spoken."""
-    try:
-        found = json.loads((STATE / f"{device}.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return {str(name): str(key) for name, key in found.items()} if isinstance(found, dict) else {}
+    state = STATE / f"{device}.json"
+    return json.loads(state.read_text()) if state.exists() else {}
 
 
 def keep(device: str, former: dict[str, str]) -> None:
@@ -105,9 +95,9 @@ def keep(device: str, former: dict[str, str]) -> None:
         staged.replace(STATE / f"{device}.json")
 
 
-def parse(text: str) -> Config:
-    """What a file says, as `wg` and we read it."""
-    config = Config()
+def read(device: str) -> Config:
+    """What the interface's file says."""
+    config, text = Config(), (FOLDER / f"{device}.conf").read_text()
     sections = re.split(r"^\[(Interface|Peer)\]\n", text, flags=re.MULTILINE)
     for kind, body in zip(sections[1::2], sections[2::2]):  # noqa: B905 - of one length always
         rows = [row.strip() for row in body.splitlines() if row.strip()]
@@ -118,9 +108,7 @@ def parse(text: str) -> Config:
             config.address = said.get("Address", "").partition("/")[0]
             config.port = int(said.get("ListenPort", "0"))
             config.rows = [row for row in rows if re.match(r"(ListenPort|FwMark)\b", row)]
-            config.routes = [
-                match[1] for row in rows if (match := re.match(r"PostUp = (ip -4 route .*)", row))
-            ]
+            config.routes = re.findall(r"^PostUp = (ip -4 route .*)$", body, flags=re.MULTILINE)
         else:
             kept = [row for row in rows if row[0] != "#" and not re.match(r"(PublicKey|Endpoint)\b", row)]
             allowed = [each.strip() for each in said.get("AllowedIPs", "").split(",")]
@@ -143,7 +131,9 @@ def sync(device: str) -> None:
     """Have the interface as the file says, sessions and learned endpoints as they are."""
     config, there, former = read(device), known(device), {}
     for peer in config.peers:
-        before = _holder(peer, there) or former_keys(device).get(peer.name)
+        # One that was never heard is no loss.
+        holds = (key for key, item in there.items() if peer.allowed[0] in item.allowed and item.handshake)
+        before = next(holds, former_keys(device).get(peer.name))
         spoke = peer.key in there and there[peer.key].handshake
         if before is not None and not spoke and all(before != each.key for each in config.peers):
             former[peer.name] = before
@@ -153,12 +143,6 @@ def sync(device: str) -> None:
     _route(device, config.routes)
     if former or _owes(config):
         _start(device)
-
-
-def _holder(peer: Peer, there: dict[str, Known]) -> str | None:
-    """The key that has the peer's address now and was ever heard; one that was not is no loss."""
-    holders = [key for key, item in there.items() if peer.allowed[0] in item.allowed and item.handshake]
-    return holders[0] if holders else None
 
 
 def composed(config: Config, there: dict[str, Known], former: dict[str, str], private: str) -> str:
@@ -184,9 +168,8 @@ def composed(config: Config, there: dict[str, Known], former: dict[str, str], pr
 def _route(device: str, wanted: list[str]) -> None:
     for line in wanted:
         subprocess.run(line.replace("%i", device).split(), check=True)
-    listed = _output("ip", "-4", "route", "show", "dev", device, "proto", PROTOCOL)
     networks = {line.split()[4].partition("/32")[0] for line in wanted}
-    for line in listed.splitlines():
+    for line in _output("ip", "-4", "route", "show", "dev", device, "proto", "202").splitlines():
         if line.split()[0] not in networks:
             subprocess.run(["ip", "-4", "route", "del", *line.split()[:1], "dev", device], check=False)
 
@@ -201,9 +184,9 @@ def _start(device: str) -> None:
     """Follow in a unit of its own, which outlasts whoever asked for it."""
     unit = f"stackctl-mesh-follow-{device}"
     if subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode != 0:
-        options = ["--quiet", "--collect", f"--unit={unit}", "-p", "Restart=on-failure", "-p", "RestartSec=1"]
-        command = ["/usr/bin/python3", "-I", str(Path(__file__).resolve()), "follow", device]
-        subprocess.run(["systemd-run", *options, "--", *command], check=True)
+        options = f"systemd-run --quiet --collect --unit={unit} -p Restart=on-failure -p RestartSec=1 --"
+        command = ("/usr/bin/python3", "-I", str(Path(__file__).resolve()), "follow", device)
+        subprocess.run([*options.split(), *command], check=True)
 
 
 class Follower:
@@ -215,9 +198,8 @@ class Follower:
         self.poked = 0.0
         self.heard: set[str] = set()
         """Names of peers that know our new key."""
-        self.swapped: int | None = None
-        self.alive: set[str] = set()
-        """Keys of the peers that were spoken to when our own changed."""
+        self.swapped, self.alive = 0, set[str]()
+        """When our own key changed, and the keys of the peers that were spoken to then."""
         config = read(device)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -225,17 +207,12 @@ class Follower:
         self.socket.bind((config.address, config.port + 1))
         self.socket.setblocking(False)
 
-    def run(self) -> None:
-        """Until nothing is on its way."""
-        while self.step():
-            time.sleep(POLL if time.time() - self.began < HURRY else SLOW)
-
     def step(self) -> bool:
         """Look once; False when nothing is on its way any more."""
         config, there, former = read(self.device), known(self.device), former_keys(self.device)
         former = self._move(config, there, former)
         owes = _owes(config)
-        if time.time() - self.poked >= POKE:
+        if time.time() - self.poked >= 1:
             self.poked = time.time()
             self._speak(config, former, owes)
         if owes:
@@ -243,7 +220,8 @@ class Follower:
             if self._may_swap(config, there, former):
                 self._swap(config, there)
                 return True
-        return bool(former) or owes or self._settling(there)
+        deaf = [key for key in self.alive if key in there and there[key].handshake < self.swapped]
+        return bool(former) or owes or (bool(deaf) and time.time() - self.swapped < SETTLED)
 
     def _move(self, config: Config, there: dict[str, Known], former: dict[str, str]) -> dict[str, str]:
         """Give the addresses to the keys that speak, or whose forerunners have been silent for too long."""
@@ -255,11 +233,10 @@ class Follower:
             new, old = there.get(peer.key), there.get(before)
             since = max(self.began, old.handshake if old is not None else 0)
             if new is not None and (new.handshake or time.time() - since > FRESH):
-                command = ["wg", "set", self.device, "peer", peer.key]
-                command += ["allowed-ips", ",".join(peer.allowed)]
                 keepalive = [row.split()[-1] for row in peer.rows if row.startswith("PersistentKeepalive")]
-                command += ["persistent-keepalive", *keepalive] if keepalive else []
-                subprocess.run([*command, "peer", before, "remove"], check=True)
+                words = ["peer", peer.key, "persistent-keepalive", *(keepalive or ["off"])]
+                words += ["allowed-ips", ",".join(peer.allowed), "peer", before, "remove"]
+                subprocess.run(["wg", "set", self.device, *words], check=True)
             else:
                 left[peer.name] = before
         keep(self.device, left)
@@ -269,60 +246,43 @@ class Follower:
         """Tell each peer that its new key is known; a word to any has WireGuard prove itself to it."""
         for peer in config.peers:
             word = peer.key if peer.name in former else ""
-            if word or owes or self.swapped is not None:
-                try:
+            if word or owes or self.swapped:
+                with suppress(OSError):  # there is no way to it at the moment
                     self.socket.sendto(word.encode(), (peer.address, config.port + 1))
-                except OSError:
-                    continue  # there is no way to it at the moment
 
     def _listen(self, config: Config) -> None:
         own = (FOLDER / f"stackctl-{config.number}.pub").read_text().strip()
         names = {peer.address: peer.name for peer in config.peers}
-        while True:
-            try:
+        with suppress(BlockingIOError):
+            while True:
                 word, (address, _) = self.socket.recvfrom(64)
-            except OSError:
-                return
-            if word.decode(errors="replace") == own and address in names:
-                self.heard.add(names[address])
+                if word == own.encode() and address in names:
+                    self.heard.add(names[address])
 
     def _may_swap(self, config: Config, there: dict[str, Known], former: dict[str, str]) -> bool:
         """Once all know the new key that could miss us; one at a time, by name, or two would miss each other."""
         waited = time.time() - self.began
         if waited < TURN and any(name < config.name for name in former):
             return False
-        missing = [peer for peer in config.peers if peer.name not in self.heard]
-        silent = [peer for peer in missing if self._is_silent(peer, there, former)]
-        return not missing or (waited > HEARD and silent == missing)
-
-    def _is_silent(self, peer: Peer, there: dict[str, Known], former: dict[str, str]) -> bool:
-        item = there.get(former.get(peer.name, peer.key))
-        return item is None or item.age >= FRESH
+        missing = [
+            there.get(former.get(peer.name, peer.key)) for peer in config.peers if peer.name not in self.heard
+        ]
+        gone = waited > HEARD and all(item is None or item.age >= FRESH for item in missing)
+        return not missing or gone
 
     def _swap(self, config: Config, there: dict[str, Known]) -> None:
         key = FOLDER / f"stackctl-{config.number}.key"
         self.alive = {name for name, item in there.items() if item.age < FRESH}
         self.swapped = int(time.time())  # handshakes are told in whole seconds
-        link(USE, key.name)
+        staged = USE.with_name(f".{USE.name}.{os.getpid()}")
+        staged.symlink_to(key.name)
+        staged.replace(USE)
         subprocess.run(["wg", "set", self.device, "private-key", key], check=True)
         self._speak(config, former_keys(self.device), owes=True)
         self.poked = time.time()
         for old in FOLDER.glob("stackctl-*.*"):
             if old.stem != key.stem:
                 old.unlink()
-
-    def _settling(self, there: dict[str, Known]) -> bool:
-        """Whether a peer has yet to hear the new key, for a minute at most."""
-        if self.swapped is None or time.time() - self.swapped > 60:
-            return False
-        return any(key in there and there[key].handshake < self.swapped for key in self.alive)
-
-
-def link(path: Path, target: str) -> None:
-    """Point to another file at once."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.symlink_to(target)
-    staged.replace(path)
 
 
 def _output(*command: str) -> str:
@@ -334,4 +294,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "sync":
         sync(sys.argv[2])
     else:
-        Follower(sys.argv[2]).run()
+        follower = Follower(sys.argv[2])
+        while follower.step():
+            time.sleep(0.1 if time.time() - follower.began < HURRY else 1)

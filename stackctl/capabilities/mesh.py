@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
-from stackctl.mesh import existing, nebula, tailscale, wireguard
+from stackctl.mesh import checks, existing, nebula, tailscale, wireguard
 from stackctl.mesh.existing import ExistingSpec
 from stackctl.mesh.nebula import NebulaSpec
 from stackctl.mesh.tailscale import TailscaleSpec
@@ -81,5 +81,6 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
 
 def check(fleet: Fleet) -> Iterator[Problem]:
     """Addresses that clash, and what the backend has to say."""
+    yield from checks.check(fleet)
     if fleet.network.mesh is not None:
         yield from BACKENDS[fleet.network.mesh.backend].check(fleet)

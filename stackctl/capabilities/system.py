@@ -1,5 +1,6 @@
 """The machine itself: packages, names, clock, kernel settings."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from stackctl.schema.problem import Problem
 SYSCTL_FILE = "/etc/sysctl.d/60-stackctl.conf"
 TIME_FILE = "/etc/systemd/timesyncd.conf.d/stackctl.conf"
 
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _PACKAGES = ("ca-certificates", "curl")
 _TIME_PACKAGE = "systemd-timesyncd"
 _SYSCTL = {
@@ -79,6 +81,7 @@ def check(fleet: Fleet) -> Iterator[Problem]:
             key = ("hosts", name, "system", "time_servers")
             what = "is given, but the clock is kept from outside"
             yield Problem.at(*key, what=what, hint="take out `time: external` or the servers")
+    yield from _model_names(fleet)
 
 
 def _packages(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -87,6 +90,38 @@ def _packages(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def _names(fleet: Fleet) -> tuple[str, ...]:
-    hosts = ((host.address, f"{name}.{fleet.network.domain} {name}") for name, host in fleet.hosts.items())
+    """Hosts at the addresses at which they serve; models at their gateways, whose address a name of theirs is."""
+    domain = fleet.network.domain
+    hosts = ((fleet.inside(name), f"{name}.{domain} {name}") for name in fleet.hosts)
     more = ((address, name) for name, address in fleet.network.names.items())
-    return tuple(f"{address} {names}" for address, names in sorted([*hosts, *more]))
+    models = (
+        (fleet.inside(gateway), f"{model}.{domain}")
+        for gateway in fleet.with_role("gateway")
+        for model in _named_models(fleet)
+    )
+    return tuple(f"{address} {names}" for address, names in sorted([*hosts, *more, *models]))
+
+
+def _named_models(fleet: Fleet) -> Iterator[str]:
+    """Placed models that a host can be called by, where the fleet has a mesh."""
+    if fleet.network.mesh is not None:
+        placed = (model for model, placements in sorted(fleet.placements.items()) if placements)
+        yield from (model for model in placed if _HOST_NAME.fullmatch(model))
+
+
+def _model_names(fleet: Fleet) -> Iterator[Problem]:
+    """Names that would lead to a host in one place and to the gateways in another."""
+    if fleet.network.mesh is None or not fleet.with_role("gateway"):
+        return
+    for model, placements in fleet.placements.items():
+        name, key = f"{model}.{fleet.network.domain}", ("placements", model)
+        if model in fleet.hosts:
+            what = f"`{model}` is also a host, and {name} can lead to one of them alone"
+            yield Problem(key, what, "call the model or the host otherwise")
+        elif name in fleet.network.names:
+            what = f"{name} leads to the gateways, and `network.names` has it already"
+            yield Problem(("network", "names", name), what, "take it out there")
+        elif placements and not _HOST_NAME.fullmatch(model):
+            what = f"`{model}` cannot be part of a host's name, so that there is no {name}"
+            hint = "use its URL at the gateway, or a name of letters, digits and hyphens"
+            yield Problem(key, what, hint, severity="warning")

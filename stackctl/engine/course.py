@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from stackctl.doctor.ladder import findings_of, ladder
 from stackctl.engine import lock, record
 from stackctl.engine.batch import Command
+from stackctl.engine.channel import LostError
 from stackctl.engine.declare import Declared
 from stackctl.engine.describe import host_plan
 from stackctl.engine.diagnose import failure
@@ -73,7 +75,8 @@ def applied(
     if any(change.capability == "gpu" for change in outcome.done) and not outcome.failed:
         case = yield from examined(declared.job)
         outcome = replace(outcome, findings=() if case is None else findings_of(ladder(case)))
-    yield (lock.RELEASE,)
+    with suppress(LostError):  # the lock goes with the connection
+        yield (lock.RELEASE,)
     return outcome
 
 
@@ -94,7 +97,8 @@ def _locked(
             return HostOutcome(host, findings=(failure(f"{host} · audit log", begun, command, None),))
         findings = yield from execute(declared, evaluations, progress, terms)
         if findings:
-            yield (_finish(terms, "failed", [finding.what for finding in findings]),)
+            with suppress(LostError):  # what stopped it may have taken the connection along
+                yield (_finish(terms, "failed", [finding.what for finding in findings]),)
             return HostOutcome(host, tuple(progress.done), findings)
         terms.listen(Event(host, "verifying"))
         evaluations, now = yield from _evaluated(declared)

@@ -12,6 +12,7 @@ from stackctl.core.finding import Finding
 from stackctl.engine import guard, lock, record
 from stackctl.engine.actor import Actor
 from stackctl.engine.batch import Answer, Command
+from stackctl.engine.channel import LostError
 from stackctl.engine.connector import shell_command
 from stackctl.engine.declare import Declared
 from stackctl.engine.describe import change
@@ -100,8 +101,7 @@ class _Execution:
                     return (finding,)
             for item in group:
                 self._tell("started", item)
-            fresh = group if not self.touched else (yield from self._afresh(group))
-            findings = yield from self._carry_out(fresh)
+            findings = yield from self._attempt(group)
             self.touched = True
             if findings:
                 self.terms.listen(Event(self.declared.host, "failed", self.progress.current))
@@ -111,6 +111,16 @@ class _Execution:
             return (finding,)
         self.progress.current = None
         return ()
+
+    def _attempt(self, group: tuple[Evaluation, ...]) -> Work[tuple[Finding, ...]]:
+        """A guarded change may take the connection along before its last word has come."""
+        try:
+            fresh = group if not self.touched else (yield from self._afresh(group))
+            return (yield from self._carry_out(fresh))
+        except LostError:
+            if self.guard is None:
+                raise
+            return (yield from self._lost(self.guard))
 
     def _afresh(self, group: tuple[Evaluation, ...]) -> Work[tuple[Evaluation, ...]]:
         self.declared.connector.forget()
@@ -199,6 +209,13 @@ class _Execution:
         if finding is not None:
             self._undone(confirming)
         return finding
+
+    def _lost(self, guarded: Guard) -> Work[tuple[Finding, ...]]:
+        where = f"{self.declared.host} · {self.progress.current}"
+        self.terms.listen(Event(self.declared.host, "reconnecting"))
+        finding = yield from guard.lost(guarded, where, self.terms.lock)
+        self._undone(guarded)
+        return (finding,)
 
     def _undone(self, taken_back: Guard) -> None:
         """What the host took back has not been done."""

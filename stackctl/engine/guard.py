@@ -121,6 +121,16 @@ def confirmed(guard: Guard, where: str, lock: Callable[[], Command]) -> Work[Fin
     return Finding(where, what, "apply again when its network is well")
 
 
+def lost(guard: Guard, where: str, lock: Callable[[], Command]) -> Work[Finding]:
+    """The connection broke in the middle of the change: have it undone, by a fresh one or by the host itself."""
+    try:
+        yield Reconnect(_FRESH_SECONDS)
+    except NotBackError as error:
+        return (yield from _cut_off(guard, where, error))
+    yield (lock(), take_back(guard))  # the lock waits for the end of whatever was running there
+    return _restored(guard, where)
+
+
 def _cut_off(guard: Guard, where: str, error: NotBackError) -> Work[Finding]:
     with contextlib.suppress(LostError):  # where the old connection is gone too, the timer does it
         yield (take_back(guard),)
@@ -131,10 +141,12 @@ def _cut_off(guard: Guard, where: str, error: NotBackError) -> Work[Finding]:
         what = f"{change}, and the host is not back"
         hint = "it restores what was by itself; if it stays away, use its console"
         return Finding(where, what, hint, (str(error), str(second)))
-    what = f"{change}; the host is as it was before"
-    return Finding(
-        where, what, "mend the setting that kept this machine out, then apply again", (str(error),)
-    )
+    return _restored(guard, where, str(error))
+
+
+def _restored(guard: Guard, where: str, *evidence: str) -> Finding:
+    what = f"the change to {guard.name} cut this machine off; the host is as it was before"
+    return Finding(where, what, "mend the setting that kept this machine out, then apply again", evidence)
 
 
 def _named(script: str, guard: Guard) -> str:

@@ -20,6 +20,17 @@ _NAME, _ADDRESSES, _SUBNETS, _GROUPS, _BEGINS, _ENDS, _KEY, _IS_AUTHORITY, _ISSU
 )
 
 _Fields = dict[int, list[int | bytes]]
+_WHOLE = (
+    "write the whole text of the authority's `ca.crt` as a block: `authority: |`, then its lines indented"
+)
+
+
+class UnfitError(ValueError):
+    """A text that is no certificate, or none that hosts can read; its words follow the name of what holds it."""
+
+    def __init__(self, what: str, hint: str = _WHOLE) -> None:
+        super().__init__(what)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -54,10 +65,10 @@ class Certificate:
 
 
 def certificates(text: str) -> tuple[Certificate, ...]:
-    """All certificates of a text, in its order; ValueError says what is wrong with it."""
+    """All certificates of a text, in its order; UnfitError says what is wrong with it."""
     found = tuple(_parsed(_decoded(body)) for banner, body in _blocks(text) if banner == _BANNER)
     if not found:
-        raise ValueError("holds no certificate of nebula's")
+        raise UnfitError("holds no certificate of nebula's")
     return found
 
 
@@ -80,9 +91,11 @@ def public_key(text: str) -> str | None:
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
     for banner, body in _PEM.findall(text):
         if banner == _NEWER:
-            raise ValueError("is of version 2, which nebula of Debian and Ubuntu does not read")
+            hint = "make the authority with `nebula-cert ca -version 1`"
+            raise UnfitError("is of version 2, which the nebula of Debian and Ubuntu does not read", hint)
         if "PRIVATE" in banner:
-            raise ValueError("holds a private key")
+            hint = "take it out, make another authority, and write its `ca.crt` here; the key is a secret"
+            raise UnfitError("holds a private key", hint)
         yield banner, body
 
 
@@ -90,7 +103,7 @@ def _decoded(body: str) -> bytes:
     try:
         return base64.b64decode("".join(body.split()), validate=True)
     except binascii.Error:
-        raise ValueError("holds a certificate that is damaged") from None
+        raise UnfitError("holds a certificate that is damaged") from None
 
 
 def _lines(block: str) -> str:
@@ -118,7 +131,7 @@ def _parsed(raw: bytes) -> Certificate:
             curve=curve,
         )
     except (IndexError, ValueError):
-        raise ValueError("holds a certificate that is damaged") from None
+        raise UnfitError("holds a certificate that is damaged") from None
 
 
 def _fields(data: bytes) -> _Fields:

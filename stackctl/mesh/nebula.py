@@ -3,15 +3,16 @@
 What a host is told names the hubs alone: a host that comes or goes changes nothing on the others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
-from stackctl.mesh.certificate import Certificate, certificates, pem
-from stackctl.mesh.wireguard import members
+from stackctl.mesh.certificate import Certificate, UnfitError, certificates, pem
+from stackctl.mesh.members import members
+from stackctl.mesh.wireguard import forwarding
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.mesh import Member, Mesh, Nebula
@@ -78,6 +79,8 @@ class NebulaSpec:
     """Certificates that are trusted; the first signs."""
     signing_key: SecretRef
     days: int
+    revoked: tuple[str, ...]
+    """Fingerprints of certificates that are not trusted, whoever signed them."""
     key: int
     """Number of the host's own key."""
     device: str
@@ -114,6 +117,7 @@ def resolve(fleet: Fleet, host: str) -> NebulaSpec:
     assert mesh.nebula is not None  # noqa: S101 - the schema wants it with this backend
     assert wanted.mesh is not None  # noqa: S101
     member, settings = wanted.mesh, mesh.nebula
+    others = [each for each in members(fleet) if each[0] != host]
     return NebulaSpec(
         host=host,
         address=f"{member.address}/{mesh.subnet.prefixlen}",
@@ -122,6 +126,7 @@ def resolve(fleet: Fleet, host: str) -> NebulaSpec:
         authority=pem(settings.authority),
         signing_key=fleet.secrets[settings.key],
         days=settings.days,
+        revoked=tuple(sorted(settings.revoked)),
         key=member.key,
         device=mesh.device,
         port=mesh.port,
@@ -131,14 +136,14 @@ def resolve(fleet: Fleet, host: str) -> NebulaSpec:
         advertised=tuple(
             f"{endpoint}:{mesh.port}" for endpoint in member.endpoints if isinstance(endpoint, IPv4Address)
         ),
-        hubs=tuple(_hubs(fleet, mesh, host, member)),
-        routes=tuple(_routes(fleet, host)),
+        hubs=tuple(_hubs(others, mesh, member)),
+        routes=tuple(_routes(others)),
     )
 
 
 def templates(wanted: NebulaSpec) -> tuple[FileTemplate, ...]:
     """The authority's certificate, both halves of the settings, and the unit; the host's certificate is made later."""
-    return (
+    files = (
         FileTemplate(AUTHORITY_FILE, "mesh/nebula/ca.crt.j2", {"authority": wanted.authority}),
         FileTemplate(DEVICE_FILE, "mesh/nebula/device.yml.j2", {"spec": wanted}),
         FileTemplate(
@@ -148,6 +153,7 @@ def templates(wanted: NebulaSpec) -> tuple[FileTemplate, ...]:
         ),
         FileTemplate(UNIT_FILE, "mesh/nebula/unit.service.j2", {"spec": wanted, "folder": FOLDER}),
     )
+    return (*files, *forwarding()) if wanted.subnets else files
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
@@ -168,9 +174,8 @@ def check(fleet: Fleet) -> Iterator[Problem]:
     yield from _meeting(fleet)
     try:
         found = certificates(mesh.nebula.authority)
-    except ValueError as error:
-        hint = "write the whole text of the authority's `ca.crt` as a block: `authority: |`, then its lines indented"
-        yield Problem.at(*_SETTINGS, "authority", what=str(error), hint=hint)
+    except UnfitError as error:
+        yield Problem.at(*_SETTINGS, "authority", what=str(error), hint=error.hint)
         return
     yield from _authorities(found)
     for name, host, member in members(fleet) if found[0].authority else ():
@@ -178,11 +183,13 @@ def check(fleet: Fleet) -> Iterator[Problem]:
 
 
 _SETTINGS: Key = ("network", "mesh", "nebula")
+_Other = tuple[str, Host, Member]
+"""Another host in the mesh, with its name."""
 
 
-def _hubs(fleet: Fleet, mesh: Mesh, host: str, own: Member) -> Iterator[Hub]:
-    for name, other, member in members(fleet):
-        if name != host and _asks(own, member):
+def _hubs(others: Sequence[_Other], mesh: Mesh, own: Member) -> Iterator[Hub]:
+    for name, other, member in others:
+        if _asks(own, member):
             near = (other.address,) if own.near(member) else ()
             outside = () if member.nat else member.endpoints or (other.address,)
             places = dict.fromkeys(f"{place}:{mesh.port}" for place in (*near, *outside))
@@ -198,10 +205,9 @@ def _groups(host: Host, member: Member) -> tuple[str, ...]:
     return tuple(sorted({*host.roles, *member.groups}))
 
 
-def _routes(fleet: Fleet, host: str) -> Iterator[Route]:
-    for name, _, member in members(fleet):
-        if name != host:
-            yield from (Route(str(network), str(member.address)) for network in sorted(member.routes))
+def _routes(others: Sequence[_Other]) -> Iterator[Route]:
+    for _, _, member in others:
+        yield from (Route(str(network), str(member.address)) for network in sorted(member.routes))
 
 
 def _mtu(host: Host) -> int:

@@ -11,7 +11,8 @@ from ipaddress import IPv4Network
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
-from stackctl.mesh.wireguard import members
+from stackctl.mesh.members import members
+from stackctl.mesh.wireguard import forwarding
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import OperatingSystem
 from stackctl.schema.mesh import Tailscale
@@ -91,7 +92,8 @@ def resolve(fleet: Fleet, host: str) -> TailscaleSpec:
 
 def templates(spec: TailscaleSpec) -> tuple[FileTemplate, ...]:
     """What the daemon is started with."""
-    return (FileTemplate(SETTINGS_FILE, "mesh/tailscaled.j2", {"spec": spec}),)
+    settings = FileTemplate(SETTINGS_FILE, "mesh/tailscaled.j2", {"spec": spec})
+    return (settings, *forwarding()) if spec.routes else (settings,)
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:

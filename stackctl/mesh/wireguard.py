@@ -1,17 +1,21 @@
 """Plain WireGuard: every host knows every other, and the inventory is all that says so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
 
-from stackctl.core.artifact import FileTemplate
+from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
+from stackctl.mesh.members import members
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.mesh import Member, Mesh
 from stackctl.schema.problem import Problem
+from stackctl.schema.source import Key, dotted
+from stackctl.schema.wording import similar
 
 FOLDER = "/etc/wireguard"
 USE = f"{FOLDER}/stackctl.key"
@@ -46,6 +50,11 @@ class Peer:
     keepalive: int | None
     """Seconds between packets that keep a NAT open; None: there is none between the two."""
 
+    @cached_property
+    def networks(self) -> str:
+        """As the file lists them."""
+        return ", ".join(map(str, self.allowed))
+
 
 @dataclass(frozen=True)
 class Route:
@@ -74,13 +83,6 @@ class WireguardSpec:
     """Whether it passes on packets that are not its own."""
     preshared: SecretRef | None
     epoch: int
-
-
-def members(fleet: Fleet) -> Iterator[tuple[str, Host, Member]]:
-    """All hosts in the mesh, in name order."""
-    for name, host in sorted(fleet.hosts.items()):
-        if fleet.network.mesh is not None and host.mesh is not None:
-            yield name, host, host.mesh
 
 
 def resolve(fleet: Fleet, host: str) -> WireguardSpec:
@@ -116,9 +118,12 @@ def templates(spec: WireguardSpec) -> tuple[FileTemplate, ...]:
         FileTemplate(METRICS_UNIT, "mesh/metrics.service.j2", {"program": METRICS, "device": spec.device}),
         FileTemplate(METRICS_TIMER, "mesh/metrics.timer.j2", {}),
     ]
-    if spec.forwards:
-        files.append(FileTemplate(FORWARD_FILE, "mesh/forward.conf.j2", {"sysctl": FORWARD}))
-    return tuple(files)
+    return (*files, *forwarding()) if spec.forwards else tuple(files)
+
+
+def forwarding() -> tuple[FileTemplate, ...]:
+    """What a host needs that passes on packets that are not its own, after a boot too."""
+    return (FileTemplate(FORWARD_FILE, "mesh/forward.conf.j2", {"sysctl": FORWARD}),)
 
 
 def _program(path: str, name: str) -> FileTemplate:
@@ -129,6 +134,22 @@ def _program(path: str, name: str) -> FileTemplate:
 def unit_file(device: str) -> str:
     """What is ours in the unit of the interface."""
     return f"/etc/systemd/system/wg-quick@{device}.service.d/stackctl.conf"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Rendered files as the deploy needs them, all but the interface's own."""
+
+    programs: tuple[Artifact, ...]
+    """And the kernel's settings."""
+    units: tuple[Artifact, ...]
+
+
+def parted(artifacts: Iterable[Artifact]) -> Files:
+    """What systemd reads, and all else."""
+    found = tuple(artifacts)
+    units = tuple(artifact for artifact in found if artifact.path.startswith("/etc/systemd/"))
+    return Files(tuple(artifact for artifact in found if artifact not in units), units)
 
 
 def config_file(device: str) -> str:
@@ -161,17 +182,38 @@ def _peers(fleet: Fleet, mesh: Mesh, host: str, own: Member) -> Iterator[Peer]:
     for name, each, other in others:
         if direct(own, other):
             near = own.near(other)
-            yield Peer(
-                name,
-                other.key,
-                other.address,
-                (IPv4Network(other.address), *other.routes, *(passed if name == hub else ())),
-                tuple(f"{place}:{mesh.port}" for place in _places(each, other, near=near)),
-                mesh.keepalive if own.nat and not near else None,
-            )
+            keepalive = mesh.keepalive if own.nat and not near else None
+            places = _places(each, other, near=near)
+            yield _peer(name, other, passed if name == hub else (), places, mesh.port, keepalive)
 
 
-def _places(host: Host, other: Member, *, near: bool) -> tuple[object, ...]:
+def _peer(
+    name: str,
+    other: Member,
+    passed: tuple[IPv4Network, ...],
+    places: tuple[IPv4Address | str, ...],
+    port: int,
+    keepalive: int | None,
+) -> Peer:
+    """Most hosts know another one in the same way: a thousand of them would have a million peers between them."""
+    return _same_peer(name, other.key, other.address, (*other.routes, *passed), places, port, keepalive)
+
+
+@lru_cache(maxsize=10_000)
+def _same_peer(
+    name: str,
+    number: int,
+    address: IPv4Address,
+    more: tuple[IPv4Network, ...],
+    places: tuple[IPv4Address | str, ...],
+    port: int,
+    keepalive: int | None,
+) -> Peer:
+    endpoints = tuple(f"{place}:{port}" for place in places)
+    return Peer(name, number, address, (IPv4Network(address), *more), endpoints, keepalive)
+
+
+def _places(host: Host, other: Member, *, near: bool) -> tuple[IPv4Address | str, ...]:
     if near:
         return (host.address,)
     return () if other.nat else other.endpoints or (host.address,)
@@ -181,11 +223,11 @@ def _routes(fleet: Fleet, mesh: Mesh, host: str, mtu: int) -> Iterator[Route]:
     """A network of its own for whoever takes less; of the two sizes of a connection TCP takes the lesser, UDP cannot."""
     yield Route(mesh.subnet)
     for name, each, other in members(fleet):
-        least = mtu_of(each) if mtu_of(each) < mtu else None
-        if name != host and least is not None:
-            yield Route(IPv4Network(other.address), least)
         if name != host:
-            yield from (Route(network, least) for network in other.routes)
+            there = mtu_of(each)
+            least = there if there < mtu else None
+            networks = (*((IPv4Network(other.address),) if least else ()), *other.routes)
+            yield from (Route(network, least) for network in networks)
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
@@ -197,6 +239,61 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
     return (keys,) if own.nat else (Opening(mesh.port, "udp", "world", "mesh"), keys)
 
 
-def check(fleet: Fleet) -> Iterator[Problem]:  # noqa: ARG001
-    """What stands in the way of this backend."""
-    return iter(())
+def check(fleet: Fleet) -> Iterator[Problem]:
+    """Hosts that nobody can dial, packets that do not get through, secrets that are not there."""
+    mesh = fleet.network.mesh
+    if mesh is not None and mesh.preshared is not None and mesh.preshared not in fleet.secrets:
+        what = f"`{mesh.preshared}` is not one of this environment's `secrets`"
+        hint = similar(
+            mesh.preshared, fleet.secrets, f"run `stackctl secrets set {mesh.preshared}` and name it there"
+        )
+        yield Problem(("network", "mesh", "preshared"), what, hint)
+    yield from _unreachable(fleet)
+    yield from _endpoints(fleet)
+    yield from _mtus(fleet)
+
+
+def _unreachable(fleet: Fleet) -> Iterator[Problem]:
+    hidden: list[tuple[str, Member]] = []
+    for name, _, own in members(fleet):
+        if own.nat and own.hub:
+            what = "is a hub behind a NAT, where nobody reaches it"
+            yield Problem.at(
+                "hosts", name, "mesh", what=what, hint="make a host with an address of its own the hub"
+            )
+        beyond = [other for other, member in hidden if not direct(own, member)]
+        if beyond and hub_of(fleet, name) is None:
+            what = f"is behind a NAT and so is {beyond[0]}: neither can dial the other, and there is no hub"
+            hint = "write `hub: true` for a host that both reach, or one `site` for both where they share a network"
+            yield Problem.at("hosts", name, "mesh", "nat", what=what, hint=hint)
+        if own.nat:
+            hidden.append((name, own))
+
+
+def _endpoints(fleet: Fleet) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, host, own in members(fleet):
+        key: Key = ("hosts", name, "mesh", "endpoints")
+        if own.nat and own.endpoints:
+            what = f"{dotted(key)} is given, but nobody dials a host behind a NAT"
+            yield Problem(key, what, "take out `nat` or the endpoints", severity="warning")
+        for place in () if own.nat else own.endpoints or (host.address,):
+            owner = owners.setdefault(str(place), name)
+            if owner != name:
+                what = f"{place} is already where {owner} is dialled, and both listen on the mesh's one port"
+                hint = "hosts behind one router: `nat: true` for all but one, and one `site` for them"
+                yield Problem(key, what, hint)
+            if not isinstance(place, IPv4Address):
+                what = (
+                    f"{place} is looked up once, when the interface comes up, and a change of it is not seen"
+                )
+                yield Problem(key, what, "write the address, if it stays", severity="warning")
+
+
+def _mtus(fleet: Fleet) -> Iterator[Problem]:
+    for name, host, _ in members(fleet):
+        for index, uplink in enumerate(host.wan.uplinks if host.wan is not None else ()):
+            if uplink.mtu - OVERHEAD < LEAST:
+                what = f"is {uplink.mtu}: the mesh's least packet of {LEAST} bytes needs {LEAST + OVERHEAD}"
+                hint = "take this uplink out, or have its provider raise the size"
+                yield Problem.at("hosts", name, "wan", "uplinks", index, "mtu", what=what, hint=hint)

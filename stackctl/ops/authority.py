@@ -3,6 +3,7 @@
 The authority's key goes to `nebula-cert` through a pipe: no file holds it, no argument, and no host.
 """
 
+import base64
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from stackctl.ops.program import SilentError, output
 PROGRAM = "nebula-cert"
 SECONDS = 20
 
-_BANNER = "NEBULA ED25519 PRIVATE KEY"
+_PRIVATE, _PUBLIC = "NEBULA ED25519 PRIVATE KEY", "NEBULA X25519 PUBLIC KEY"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Order:
     days: int | None
     """How long it is to be valid; None: for as long as the authority's own."""
     public_key: str
-    """Text of the file that `nebula-cert keygen` made on the host."""
+    """The host's, in hexadecimal digits."""
     authority: str
     """Text of the authority's certificate."""
     key: SecretRef
@@ -59,7 +60,7 @@ def signed(order: Order) -> str:
     with tempfile.TemporaryDirectory(prefix="stackctl-") as folder, _readable(_key(order.key)) as descriptor:
         authority, public, made = (Path(folder) / name for name in ("ca.crt", "host.pub", "host.crt"))
         authority.write_text(order.authority, encoding="ascii")
-        public.write_text(order.public_key, encoding="ascii")
+        public.write_text(_text(_PUBLIC, bytes.fromhex(order.public_key)), encoding="ascii")
         words = [program, "sign", "-name", order.host, "-ip", order.address, "-ca-crt", str(authority)]
         words += ["-ca-key", f"/dev/fd/{descriptor}", "-in-pub", str(public), "-out-crt", str(made)]
         words += ["-groups", ",".join(order.groups)] if order.groups else []
@@ -83,7 +84,11 @@ def _key(ref: SecretRef) -> bytes:
         hint = "keep the key without a passphrase, and the secret where only operators read it"
         raise FindingsError(Finding(f"secret {ref.written}", "is a key behind a passphrase", hint))
     lines = [line.strip() for line in text.splitlines() if not line.startswith("-----")]
-    return f"-----BEGIN {_BANNER}-----\n{''.join(lines)}\n-----END {_BANNER}-----\n".encode()
+    return f"-----BEGIN {_PRIVATE}-----\n{''.join(lines)}\n-----END {_PRIVATE}-----\n".encode()
+
+
+def _text(banner: str, key: bytes) -> str:
+    return f"-----BEGIN {banner}-----\n{base64.b64encode(key).decode()}\n-----END {banner}-----\n"
 
 
 @contextmanager

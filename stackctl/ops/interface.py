@@ -12,6 +12,23 @@ from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
 
 
+class Holders(FactBase[tuple[str, ...]]):
+    """Interfaces that have an IPv4 address, in the kernel's order."""
+
+    def command(self, address: str) -> str:
+        """Asked of the kernel."""
+        return f"ip -4 -o address show to {shlex.quote(address)}"
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        """None has it."""
+        return ()
+
+    def process(self, output: Iterable[str]) -> tuple[str, ...]:
+        """Lines such as `2: wg0    inet 10.77.0.11/24 scope global wg0`."""
+        return tuple(line.split()[1].rpartition(":")[2] for line in output if line.strip())
+
+
 class Addresses(FactBase[tuple[str, ...] | None]):
     """IPv4 addresses of an interface; None where there is no such interface."""
 
@@ -46,4 +63,15 @@ def present(interface: str, address: str) -> Generator[Step, None, None]:
         has = f"has {some(found)}" if found else "has no IPv4 address"
         what = f"{has}, and the host's `mesh.address` is {address}"
         raise FindingsError(Finding(where, what, "give it that address, or write the one it has"))
+    yield from ()
+
+
+@operation()
+def unclaimed(address: str, interface: str) -> Generator[Step, None, None]:
+    """Refuse a host on which another interface has the address, such as that of a mesh by another backend."""
+    others = [name for name in host.get_fact(Holders, address=address) if name != interface]
+    if others:
+        what = f"has {address}, which is to be on {interface}"
+        hint = f"take {others[0]} down for good, as with `systemctl disable --now wg-quick@{others[0]}`, or give it another"
+        raise FindingsError(Finding(f"interface {others[0]}", what, hint))
     yield from ()

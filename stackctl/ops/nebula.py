@@ -2,9 +2,8 @@
 
 import base64
 import shlex
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from pyinfra.api import FactBase, operation
 from pyinfra.context import host
@@ -12,10 +11,12 @@ from pyinfra.context import host
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.mesh import certificate as text
-from stackctl.mesh.certificate import Certificate
+from stackctl.mesh import renewal
+from stackctl.mesh.certificate import Certificate, UnfitError
 from stackctl.mesh.nebula import CERTIFICATE_FILE, UNIT, UNIT_FILE, NebulaSpec
+from stackctl.mesh.renewal import day
 from stackctl.ops import authority
-from stackctl.ops.step import Guard, Step, WriteFiles
+from stackctl.ops.step import TOLD, Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
 from stackctl.plan.change import FileChange
@@ -44,6 +45,11 @@ class State:
     """Whether the authority signed it; None where the host has nothing to judge that by."""
     earlier: tuple[str, ...] = ()
     """Files of keys with other numbers."""
+
+    @property
+    def key(self) -> str | None:
+        """The public key, in hexadecimal digits."""
+        return None if self.public is None else text.public_key(self.public)
 
 
 class OwnState(FactBase[State]):
@@ -109,12 +115,9 @@ done
 def keyed(spec: NebulaSpec, root: str = "") -> Generator[Step, None, None]:
     """Have a key of the host's own; its private half never leaves it. `root` is where the host's files begin."""
     state = host.get_fact(OwnState, spec=spec, root=root)
-    public = None if state.public is None else text.public_key(state.public)
-    saw(
-        f"key {spec.key} of the mesh",
-        **({"public": public} if state.private and public else {}),
-    )
-    if state.private and public:
+    public = state.key if state.private else None
+    saw(f"key {spec.key} of the mesh", **({"public": public} if public else {}))
+    if public:
         if state.private != "600":
             command = f"chmod 600 -- {shlex.quote(f'{root}{spec.key_file}')}"
             yield Step(command, reason=f"mode {state.private} of key {spec.key} becomes 600")
@@ -156,7 +159,18 @@ class SignedFile(WriteFiles):
         """The shell script that writes it, signed now."""
         content = authority.signed(self.order)
         written = [replace(artifact, content=content) for artifact in self.artifacts]
-        return WriteFiles(written, self.changes, guard=self.guard).script()
+        begins = text.certificates(content)[0].begins
+        return _IN_TIME.replace("@BEGINS@", str(begins)) + WriteFiles(written, self.changes).script()
+
+
+# nebula would say of a certificate that is not valid yet that it has ended.
+_IN_TIME = f"""late() {{ [ "$(date +%s)" -lt @BEGINS@ ]; }}
+for i in 1 2 3 4 5; do late || break; sleep 1; done
+if late; then
+  echo "the clock is $((@BEGINS@ - $(date +%s))) s behind that of the machine which signs: set it right, then apply again" >&2
+  exit {TOLD}
+fi
+"""
 
 
 @operation()
@@ -178,8 +192,8 @@ def certified(
         spec.address,
         spec.groups,
         spec.subnets,
-        _days(spec, state.now),
-        state.public or "",
+        renewal.days(spec, state.now),
+        state.key or "",
         spec.authority,
         spec.signing_key,
     )
@@ -210,61 +224,23 @@ def _note(found: Certificate | None) -> None:
         address=", ".join(map(str, found.addresses)),
         groups=", ".join(sorted(found.groups)),
         issuer=found.issuer,
-        ends=_day(found.ends),
+        ends=day(found.ends),
+        fingerprint=found.fingerprint,
     )
 
 
-def _reasons(spec: NebulaSpec, state: State) -> Iterator[str]:
+def _reasons(spec: NebulaSpec, state: State) -> tuple[str, ...]:
     """Why the certificate has to be made; a plan shows them."""
     signer, found = spec.signer, state.certificate
     if signer.ends <= state.now:
-        what = f"the certificate of `{signer.name}` ended on {_day(signer.ends)}, and signs no more"
-        hint = "make a new authority with `nebula-cert ca`; write its certificate before the old one, and its key"
+        what = f"the certificate of `{signer.name}` ended on {day(signer.ends)}, and signs no more"
+        hint = "make a new authority with `nebula-cert ca`, and write its certificate and its key"
         raise FindingsError(Finding("network.mesh.nebula.authority", what, hint))
     if state.unreadable:
-        yield "sign it anew: what is there is no certificate"
-    elif found is None:
-        until = f"{spec.days} days" if _days(spec, state.now) else f"as long as `{signer.name}`"
-        yield f"sign it for {spec.address}, {_groups(spec.groups)}, for {until}"
-    else:
-        yield from _differences(spec, found, state)
-
-
-def _differences(spec: NebulaSpec, found: Certificate, state: State) -> Iterator[str]:
-    signer = spec.signer
-    if found.issuer != signer.fingerprint:
-        yield f"another authority signed it, `{signer.name}` signs it anew"
-        return
-    if found.name != spec.host:
-        yield f"name {found.name} becomes {spec.host}"
-    if (was := ", ".join(map(str, found.addresses))) != spec.address:
-        yield f"address {was} becomes {spec.address}"
-    if tuple(sorted(found.groups)) != spec.groups:
-        yield f"{_groups(tuple(sorted(found.groups)))} becomes {_groups(spec.groups)}"
-    if tuple(str(network) for network in sorted(found.subnets)) != spec.subnets:
-        yield f"subnets {some([str(network) for network in found.subnets]) or 'none'} become {some(spec.subnets) or 'none'}"
-    public = None if state.public is None else text.public_key(state.public)
-    if public != found.public_key:
-        yield f"it is for another key, key {spec.key} is the host's"
-    if found.ends <= state.now:
-        yield f"it ended on {_day(found.ends)}"
-    elif found.renewal <= state.now and found.ends < signer.ends - 1:
-        yield f"renew it: it ends on {_day(found.ends)}"
-    elif state.genuine is False and found.begins <= state.now:
-        yield f"`{signer.name}` did not sign what it says"
-
-
-def _days(spec: NebulaSpec, now: int) -> int | None:
-    """None where the authority itself ends before: what it signs cannot last longer."""
-    return spec.days if now + (spec.days + 1) * 86_400 < spec.signer.ends else None
-
-
-def _groups(groups: Sequence[str]) -> str:
-    return f"groups {some(groups)}" if groups else "no groups"
-
-
-def _day(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+        return ("sign it anew: what is there is no certificate",)
+    if found is None:
+        return (renewal.first(spec, state.now),)
+    return tuple(renewal.reasons(spec, found, state.key, state.now, genuine=state.genuine is not False))
 
 
 def _decoded(value: str) -> str:
@@ -274,5 +250,5 @@ def _decoded(value: str) -> str:
 def _certificate(content: str) -> Certificate | None:
     try:
         return text.certificates(content)[0]
-    except ValueError:
+    except UnfitError:
         return None

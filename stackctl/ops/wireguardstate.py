@@ -166,8 +166,9 @@ printf 'unit\\t%s\\t%s\\t%s\\n' "$(systemctl is-active "wg-quick@$d")" "$(system
   "$(systemctl is-active "stackctl-mesh-follow-$d")"
 p=/var/lib/stackctl/mesh/$d.json
 [ ! -f "$p" ] || printf 'former\\t%s\\n' "$(cat "$p")"
-[ -e "/sys/class/net/$d" ] || exit 0
-printf 'link\\t%s\\n' "$(cat "/sys/class/net/$d/mtu")"
+l=$(ip -o link show dev "$d" 2>/dev/null) || exit 0
+l=${{l#* mtu }}
+printf 'link\\t%s\\n' "${{l%% *}}"
 ip -o -4 addr show dev "$d" | awk '{{print "address\\t" $4}}'
 ip -4 route show dev "$d" proto 202 | awk '{{print "route\\t" $1}}'
 wg show "$d" dump 2>/dev/null | awk -F'\\t' '

@@ -24,13 +24,21 @@ class Nebula(Model):
     """Settings of the backend `nebula`: certificates of an authority of your own say who belongs and to which groups."""
 
     authority: Annotated[str, Form(r"[^\0]{1,4096}", "the text of the authority's certificate, `ca.crt`")]
-    """Certificate of the authority, public; `nebula-cert ca` makes it, and the key. While one replaces another, the
-    new one first and the old one behind it."""
+    """Certificate of the authority, public; `nebula-cert ca` makes it, and the key. To replace it write the new one
+    behind it and apply to all hosts, then put the new one first with its `key` and apply, then take the old one out."""
     key: SecretName
     """Secret that holds the authority's private key, as the text of `ca.key` or as its lines joined to one; it signs on
     the operator's machine, which needs `nebula-cert`, and goes to no host."""
     days: Annotated[int, Field(ge=2, le=3650)] = 365
     """How long a host's certificate is valid; an apply renews it in the last third."""
+    revoked: tuple[
+        Annotated[
+            str,
+            Form(r"[0-9a-f]{64}", "64 hexadecimal digits, the fingerprint that `nebula-cert print` shows"),
+        ],
+        ...,
+    ] = ()
+    """Fingerprints of certificates that count no more: that of a host which is taken out is valid to its end otherwise."""
 
 
 class Tailscale(Model):

@@ -16,15 +16,19 @@ import pytest
 import yaml
 
 from stackctl.lab import lifecycle
-from stackctl.lab.spec import LabSpec
+from stackctl.lab.spec import OPERATOR_ADDRESS, LabSpec
 from tests.lab.site import Site
+from tests.mesh.signing import lasting
 
 pytestmark = pytest.mark.lab
 
 LAB = "t-nebula"
 HOSTS = {"edge": "10.89.0.11", "gpu1": "10.89.0.12", "other": "10.89.0.13"}
 MESH = {"edge": "10.77.0.11", "gpu1": "10.77.0.12", "other": "10.77.0.13"}
+SYSTEMS = {"other": "debian-12"}
+"""Whose nebula is 1.6 where that of the others is 1.9."""
 FILES = "/etc/nebula/stackctl"
+DAY = 86_400
 DAYS = 30
 
 
@@ -51,7 +55,12 @@ class Fleet:
             },
         }
         hosts: dict[str, Any] = {
-            name: {"address": address, "system": {"time": "external"}} for name, address in HOSTS.items()
+            name: {
+                "address": address,
+                "os": SYSTEMS.get(name, "debian-13"),
+                "system": {"time": "external"},
+            }
+            for name, address in HOSTS.items()
         }
         for name, more in self.settings.items():
             hosts[name]["mesh"] = {"address": MESH[name], **more}
@@ -82,12 +91,18 @@ class Fleet:
         return self.site.on(host, command)
 
     def certificate(self, host: str) -> dict[str, Any]:
-        """What the host's own program says of its certificate."""
-        found: dict[str, Any] = json.loads(
+        """What the host's own program says that its certificate says."""
+        details: dict[str, Any] = self._printed(host)["details"]
+        return details
+
+    def fingerprint(self, host: str) -> str:
+        return str(self._printed(host)["fingerprint"])
+
+    def _printed(self, host: str) -> dict[str, Any]:
+        printed: dict[str, Any] = json.loads(
             self.on(host, f"nebula-cert print -json -path {FILES}/host.crt").splitlines()[0]
         )
-        details: dict[str, Any] = found["details"]
-        return details
+        return printed
 
     def reaches(self, host: str, address: str, seconds: int = 10) -> bool:
         """Whether it has an answer from the address within so many seconds."""
@@ -108,7 +123,9 @@ def made(folder: Path, name: str) -> Path:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("project")
     authority = made(tmp_path_factory.mktemp("authority") / "ours", "ours")
-    fleet = Fleet(Site(folder, LabSpec.of(LAB, HOSTS)), authority, {"edge": {"hub": True}, "gpu1": {}})
+    fleet = Fleet(
+        Site(folder, LabSpec.of(LAB, HOSTS, systems=SYSTEMS)), authority, {"edge": {"hub": True}, "gpu1": {}}
+    )
     fleet.write()
     lifecycle.up(fleet.site.spec, lambda _: None)
     yield fleet
@@ -187,11 +204,13 @@ def test_a_host_with_a_certificate_of_anothers_is_refused(fleet: Fleet, tmp_path
     fleet.on("other", "systemctl stop intruder")
 
 
-def test_a_host_that_is_added_is_let_in_and_nothing_changes_on_the_others(fleet: Fleet) -> None:
+def test_a_host_that_is_added_is_let_in_and_the_others_learn_its_name_alone(fleet: Fleet) -> None:
     fleet.settings["other"] = {"groups": ["guests"]}
     fleet.write()
 
-    assert list(fleet.plan()) == ["other"]
+    planned = fleet.plan()
+    for host in ("edge", "gpu1"):
+        assert [operation for operation, _ in planned[host]] == ["list the fleet in /etc/hosts"]
     assert fleet.apply().returncode == 0
 
     assert fleet.reaches("other", MESH["edge"])
@@ -211,8 +230,33 @@ def test_a_host_takes_a_new_key_and_forgets_the_one_before(fleet: Fleet) -> None
     assert fleet.plan() == {}
 
 
+def test_a_host_that_cuts_the_operator_off_is_back_by_itself_within_a_minute(fleet: Fleet) -> None:
+    fleet.settings["other"]["routes"] = [f"{OPERATOR_ADDRESS}/32"]
+    fleet.write()
+
+    with fleet.site.start("apply", LAB, "--yes", "--limit", "edge") as process:
+        wait(fleet, cut_off=True, seconds=60)
+        wait(fleet, cut_off=False, seconds=60)
+        _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    assert "the change to mesh cut this machine off; the host is as it was before" in err
+    assert fleet.reaches("edge", MESH["gpu1"])
+    fleet.settings["other"].pop("routes")
+    fleet.write()
+    assert fleet.plan() == {}
+
+
+def wait(fleet: Fleet, *, cut_off: bool, seconds: int) -> None:
+    """Until the edge's way to the operator leads into the mesh, or no longer."""
+    began = time.monotonic()
+    while ("nebula1" in fleet.on("edge", f"ip route get {OPERATOR_ADDRESS}")) != cut_off:
+        assert time.monotonic() - began < seconds
+        time.sleep(0.5)
+
+
 def test_a_certificate_is_renewed_in_the_last_third_of_its_life_and_no_tunnel_is_lost(fleet: Fleet) -> None:
-    short(fleet, "gpu1")
+    age(fleet, "gpu1")
     before = fleet.on("gpu1", "systemctl show -p MainPID --value stackctl-nebula")
 
     planned = fleet.plan()
@@ -229,35 +273,27 @@ def test_a_certificate_is_renewed_in_the_last_third_of_its_life_and_no_tunnel_is
     assert " 0% packet loss" in fleet.on("gpu1", "tail -n 3 /run/stream")
     assert fleet.on("gpu1", "systemctl show -p MainPID --value stackctl-nebula") == before
     ends = time.mktime(time.strptime(fleet.certificate("gpu1")["notAfter"][:10], "%Y-%m-%d"))
-    assert ends - time.time() > (DAYS - 2) * 86_400
+    assert ends - time.time() > (DAYS - 2) * DAY
 
 
-def short(fleet: Fleet, host: str) -> None:
-    """Have the host's certificate end so soon that it is in the last third of its life."""
-    public = fleet.authority / "host.pub"
-    public.write_text(fleet.on(host, f"cat {FILES}/host-*.pub"))
-    new = fleet.authority / "host.crt"
-    new.unlink(missing_ok=True)
-    words: list[str | Path] = [
-        "nebula-cert",
-        "sign",
-        "-ca-crt",
-        fleet.authority / "ca.crt",
-        "-ca-key",
-        fleet.authority / "ca.key",
-    ]
-    words += [
-        "-name",
-        host,
-        "-ip",
-        f"{MESH[host]}/24",
-        "-in-pub",
-        public,
-        "-out-crt",
-        new,
-        "-duration",
-        "30s",
-    ]
-    subprocess.run(words, check=True)
-    fleet.on(host, f"cat >{FILES}/host.crt <<'END'\n{new.read_text()}END\n")
-    time.sleep(21)
+def test_a_certificate_that_is_taken_back_lets_nobody_in_any_more(fleet: Fleet) -> None:
+    assert fleet.reaches("other", MESH["edge"])
+    fleet.write(revoked=[fleet.fingerprint("other")])
+
+    assert fleet.apply("--limit", "edge").returncode == 0
+
+    for _ in range(60):  # nebula looks at its tunnels every few seconds
+        if not fleet.reaches("other", MESH["edge"], seconds=1):
+            break
+        time.sleep(0.5)
+    assert not fleet.reaches("other", MESH["edge"], seconds=2)
+    assert fleet.reaches("gpu1", MESH["edge"])
+
+
+def age(fleet: Fleet, host: str) -> None:
+    """Have the host's certificate in the last third of its life."""
+    now = int(time.time())
+    text = fleet.on(host, f"cat {FILES}/host.crt")
+    aged = lasting(text, fleet.authority, now - 25 * DAY, now + 5 * DAY)
+    fleet.on(host, f"cat >{FILES}/host.crt <<'END'\n{aged}END\n")
+    fleet.on(host, "systemctl reload stackctl-nebula")

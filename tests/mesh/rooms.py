@@ -7,9 +7,33 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stackctl.agents import wireguard_peers
+from tests.engine.local import LocalSession
 
 AGENT = Path(wireguard_peers.__file__)
 PROGRAMS = ("wg", "wg-quick", "wireguard-go", "ip", "nsenter", "unshare")
+
+
+_SYSTEMCTL = """cd @FOLDER@ || exit
+sync() { python3 -I @AGENT@ sync wg0; }
+case "$*" in
+  is-active*follow*) [ -e following ] && echo active || { echo inactive; exit 3; } ;;
+  is-active*) [ -e up ] && echo active || { echo inactive; exit 3; } ;;
+  is-enabled*) [ -e boot ] && echo enabled || { echo disabled; exit 1; } ;;
+  enable*) touch boot ;;
+  restart*wg-quick*) echo restart >>done; [ ! -e up ] || wg-quick down wg0; rm -f up; wg-quick up wg0 && touch up && sync ;;
+  disable*wg-quick*) rm -f boot up; wg-quick down wg0 ;;
+  reload*) echo reload >>done; sync ;;
+  show*NeedDaemonReload*) echo no ;;
+esac
+"""
+"""Of units it knows the interface's own, and the one that follows keys."""
+_SYSTEMD_RUN = """case "$*" in *--on-active*) exit ;; esac
+while [ "$1" != -- ]; do shift; done
+shift
+touch @FOLDER@/following
+(trap "" HUP; "$@" & echo $! >@FOLDER@/follower; wait; rm -f @FOLDER@/following) >@FOLDER@/follow.log 2>&1 </dev/null &
+"""
+"""Begins at once; a guard's timer never goes off."""
 
 
 def missing() -> list[str]:
@@ -24,20 +48,26 @@ class Room:
         self.folder = folder
         for part in ("etc", "state", "run", "bin"):
             (folder / part).mkdir(parents=True)
-        self._program("systemctl", f"test -e {folder}/following")
-        self._program(
-            "systemd-run",
-            'while [ "$1" != -- ]; do shift; done; shift\n'
-            f"touch {folder}/following\n"
-            f'(trap "" HUP; PATH={folder}/bin:$PATH "$@" ; rm -f {folder}/following) >{folder}/follow.log 2>&1 </dev/null &',
-        )
+        self._program("systemctl", _SYSTEMCTL.replace("@FOLDER@", str(folder)).replace("@AGENT@", str(AGENT)))
+        self._program("systemd-run", _SYSTEMD_RUN.replace("@FOLDER@", str(folder)))
         script = (
             f"mkdir -p /etc/wireguard /var/lib/stackctl/mesh /run/wireguard && mount --bind {folder}/etc /etc/wireguard && "
             f"mount --bind {folder}/state /var/lib/stackctl/mesh && mount --bind {folder}/run /run/wireguard && "
             "ip link set lo up && echo ready && exec sleep infinity"
         )
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", script],
+            [
+                "unshare",
+                "--mount",
+                "--net",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+                "-c",
+                script,
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -66,6 +96,10 @@ class Room:
         """Take over the file, as the unit's reload does."""
         self.run("python3", "-I", str(AGENT), "sync", device)
 
+    def session(self) -> LocalSession:
+        """A shell there, as the engine uses one."""
+        return _RoomSession(self)
+
     def peers(self, device: str = "wg0") -> dict[str, list[str]]:
         """Networks by key."""
         rows = self.run("wg", "show", device, "allowed-ips").splitlines()
@@ -78,6 +112,21 @@ class Room:
         self.holder.wait()
         if self.holder.stdout is not None:
             self.holder.stdout.close()
+
+
+class _RoomSession(LocalSession):
+    """A shell in a room."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room.folder / "bin", room.folder / "stackctl")
+        self.room = room
+
+    def open(self) -> None:
+        """Start the shell."""
+        words = self.room.words("sh", "-s")
+        pipe = subprocess.PIPE
+        self.shell = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        self._send(self.head.encode())
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
-from stackctl.mesh.certificate import Certificate, certificates, pem, public_key
+from stackctl.mesh.certificate import Certificate, UnfitError, certificates, pem, public_key
 from tests.mesh.authorities import EDGE, EDGE_KEY, FLEET, NARROW, OTHER_CURVE
 
 
@@ -79,7 +79,7 @@ def damaged(text: str, keep: int) -> str:
     ],
 )
 def test_what_is_no_certificate_is_told_without_repeating_it(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why) as error:
+    with pytest.raises(UnfitError, match=why) as error:
         certificates(text)
 
     assert error.value.__context__ is None or error.value.__suppress_context__

@@ -8,16 +8,18 @@ from stackctl.capabilities import mesh
 from stackctl.mesh.existing import ExistingSpec
 from tests.inventory import complaints, fleet
 
-ENVIRONMENT = """\
+MESH = """\
 network: {mesh: {subnet: 10.77.0.0/24, backend: existing, interface: zt0}}
 hosts:
-  edge: {address: 203.0.113.10, mesh: {address: 10.77.0.11}}
-  gpu1: {address: 10.0.0.12}
 """
+INSIDE = """\
+  edge: {address: 203.0.113.10, mesh: {address: 10.77.0.11}}
+"""
+OUTSIDE = "  gpu1: {address: 10.0.0.12}\n"
 
 
 def test_a_host_needs_the_interface_with_its_address_and_gets_nothing_of_ours(tmp_path: Path) -> None:
-    read = fleet(tmp_path, ENVIRONMENT)
+    read = fleet(tmp_path, MESH + INSIDE + OUTSIDE)
 
     spec = mesh.resolve(read, "edge")
 
@@ -28,7 +30,7 @@ def test_a_host_needs_the_interface_with_its_address_and_gets_nothing_of_ours(tm
 
 
 def test_the_interface_has_to_be_named(tmp_path: Path) -> None:
-    assert complaints(tmp_path, ENVIRONMENT.replace(", interface: zt0", "")) == [
+    assert complaints(tmp_path, MESH.replace(", interface: zt0", "") + OUTSIDE) == [
         (
             "test.yaml:2 `network.mesh` with `backend: existing` needs the name of an interface"
             " | write `interface:` and its name, as `ip link` shows it"
@@ -38,7 +40,7 @@ def test_the_interface_has_to_be_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["nebula", "tailscale"])
 def test_a_backend_has_settings_of_its_own(tmp_path: Path, backend: str) -> None:
-    assert complaints(tmp_path, ENVIRONMENT.replace("existing", backend)) == [
+    assert complaints(tmp_path, MESH.replace("existing", backend) + OUTSIDE) == [
         (
             f"test.yaml:2 `network.mesh` with `backend: {backend}` needs settings of that backend"
             f" | write `{backend}:` and what `stackctl schema` says of it"

@@ -3,6 +3,8 @@
 from pathlib import Path
 from textwrap import indent
 
+import pytest
+
 from stackctl.capabilities import load_fleet, mesh
 from stackctl.core.opening import Opening
 from stackctl.mesh import nebula
@@ -58,7 +60,8 @@ def test_a_hub_asks_the_other_hubs_and_reports_to_none(tmp_path: Path) -> None:
 
 
 def test_a_host_behind_a_nat_is_reached_through_the_hubs(tmp_path: Path) -> None:
-    found = project(tmp_path, mesh_of())
+    revoked = f"      revoked: [{'0f' * 32}]\n"
+    found = project(tmp_path, mesh_of().replace("key: mesh-ca\n", f"key: mesh-ca\n{revoked}"))
     made = job(load_fleet(found.root, "test"), found, "gpu2")
 
     expect_files("mesh/nebula/nat", files_of(made, "mesh"))
@@ -98,6 +101,13 @@ def test_hosts_of_one_site_ask_their_hub_there(tmp_path: Path) -> None:
         "198.51.100.7:51820",
         "edge.example.com:51820",
     )
+
+
+def test_certificates_that_were_taken_back_are_named_to_every_host(tmp_path: Path) -> None:
+    wrong, right = "f" * 64, "0" * 64
+    environment = mesh_of().replace("key: mesh-ca", f"key: mesh-ca\n      revoked: [{wrong}, '{right}']")
+
+    assert resolved(tmp_path, environment, "edge").revoked == (right, wrong)
 
 
 def test_only_hosts_that_can_be_dialled_open_the_port(tmp_path: Path) -> None:
@@ -166,13 +176,37 @@ def test_an_authority_signs_within_its_limits_alone(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_authority_is_told(tmp_path: Path) -> None:
-    wrong = {
-        "no certificate": "`network.mesh.nebula.authority` holds no certificate of nebula's",
-        EDGE: "`network.mesh.nebula.authority` holds the certificate of `edge`, which is no authority",
-        OTHER_CURVE: "`network.mesh.nebula.authority` `other` is of the curve P256, which not all systems' nebula knows",
-    }
-    for number, (text, what) in enumerate(wrong.items()):
-        (tmp_path / str(number)).mkdir()
-        [told] = complaints(tmp_path / str(number), mesh_of(authority=f"{text.strip()}\n"))
-        assert what in told
+@pytest.mark.parametrize(
+    ("authority", "what", "hint"),
+    [
+        (
+            "no certificate\n",
+            "holds no certificate of nebula's",
+            "write the whole text of the authority's `ca.crt` as a block: `authority: |`, then its lines indented",
+        ),
+        (
+            EDGE,
+            "holds the certificate of `edge`, which is no authority",
+            "write the text of `ca.crt`, as `nebula-cert ca` made it",
+        ),
+        (
+            OTHER_CURVE,
+            "`other` is of the curve P256, which not all systems' nebula knows",
+            "make the authority with `nebula-cert ca` and no `-curve`",
+        ),
+        (
+            FLEET.replace("CERTIFICATE", "CERTIFICATE V2"),
+            "is of version 2, which the nebula of Debian and Ubuntu does not read",
+            "make the authority with `nebula-cert ca -version 1`",
+        ),
+        (
+            FLEET.replace("NEBULA CERTIFICATE", "NEBULA ED25519 PRIVATE KEY"),
+            "holds a private key",
+            "take it out, make another authority, and write its `ca.crt` here; the key is a secret",
+        ),
+    ],
+)
+def test_what_is_no_authority_is_told(tmp_path: Path, authority: str, what: str, hint: str) -> None:
+    [told] = complaints(tmp_path, mesh_of(authority=authority))
+
+    assert told == f"test.yaml:8 `network.mesh.nebula.authority` {what} | {hint}"

@@ -47,7 +47,8 @@ def test_a_server_and_a_copy_of_the_packages_may_be_your_own(tmp_path: Path) -> 
         f"login_server: 'https://hs.lan', repository: {{url: 'http://m.lan/ts', fingerprint: {fingerprint}}}"
     )
 
-    spec = resolved(tmp_path, mesh_of(f"auth_key: ts, {own}", subnet="10.77.0.0/24"), "edge")
+    environment = mesh_of(f"auth_key: ts, {own}", subnet="10.77.0.0/24").replace("100.64.0.", "10.77.0.")
+    spec = resolved(tmp_path, environment, "edge")
 
     assert spec.server == "https://hs.lan"
     assert spec.source == Source(

@@ -51,3 +51,26 @@ def test_any_other_host_is_refused_before_anything_is_changed(
     assert finding.hint is not None
     assert run.apply(plan).hosts[0].done == ()
     assert not (tmp_path / "first").exists()
+
+
+@pytest.mark.parametrize(("shown", "refused"), [("", False), ("nebula1", False), ("wg0", True)])
+def test_an_address_that_another_interface_has_is_not_given_twice(
+    tmp_path: Path, shown: str, *, refused: bool
+) -> None:
+    line = f"7: {shown}    inet 10.77.0.11/24 scope global {shown}"
+    answer = f"[ \"$*\" = '-4 -o address show to 10.77.0.11' ] && echo '{line if shown else ''}'"
+    program(tmp_path / "bin", "ip", answer)
+    body = """
+    from stackctl.ops import interface
+    interface.unclaimed(name="check", address="10.77.0.11", interface="nebula1")
+    """
+    run = one_host(tmp_path / "d", body, session=lambda _: LocalSession(tmp_path / "bin"))
+
+    told = [(found.what, found.hint) for found in run.plan().hosts[0].findings]
+
+    assert told == [
+        (
+            "interface wg0: has 10.77.0.11, which is to be on nebula1",
+            "take wg0 down for good, as with `systemctl disable --now wg-quick@wg0`, or give it another",
+        )
+    ] * bool(refused)

@@ -1,6 +1,7 @@
 """A host's key and certificate in a mesh by nebula; the authority signs with the real `nebula-cert`."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from stackctl.core.secret import SecretRef
 from stackctl.engine.run import Run
-from stackctl.mesh.certificate import certificates
+from stackctl.mesh.certificate import certificates, public_key
 from stackctl.mesh.nebula import CERTIFICATE_FILE, NebulaSpec
 from stackctl.ops import authority, secret
 from tests.engine.fleet import one_host
@@ -51,6 +52,7 @@ def wanted(ours: Path) -> NebulaSpec:
         authority=(ours / "ca.crt").read_text(),
         signing_key=SecretRef("file", str(ours / "ca.key")),
         days=30,
+        revoked=(),
         key=1,
         device="nebula1",
         port=51820,
@@ -227,6 +229,30 @@ def test_a_certificate_is_renewed_in_the_last_third_of_its_life(
     assert found.get("certificate", "").startswith(reason or "")
 
 
+def test_a_certificate_that_lasts_longer_than_is_wanted_is_replaced(tmp_path: Path, spec: NebulaSpec) -> None:
+    applied(tmp_path, spec)
+    shorter = replace(spec, days=7)
+
+    assert planned(run_of(tmp_path, shorter)) == {"certificate": "it lasts 30 days, 7 are wanted"}
+
+    applied(tmp_path, shorter)
+
+
+def test_while_authorities_change_both_are_trusted_and_the_first_signs(
+    tmp_path: Path, spec: NebulaSpec
+) -> None:
+    new = wanted(made(tmp_path / "new"))
+    both = replace(spec, authority=spec.authority + new.authority)
+    applied(tmp_path, both)
+    turned = replace(new, authority=new.authority + spec.authority)
+
+    assert planned(run_of(tmp_path, turned)) == {
+        "certificate": "another authority signed it, `new` signs it anew"
+    }
+
+    applied(tmp_path, turned)
+
+
 def test_a_certificate_lasts_no_longer_than_its_authority(tmp_path: Path) -> None:
     spec = wanted(made(tmp_path / "ours", days=10))
     assert planned(run_of(tmp_path, spec))["certificate"].endswith("for as long as `ours`")
@@ -236,6 +262,19 @@ def test_a_certificate_lasts_no_longer_than_its_authority(tmp_path: Path) -> Non
     [found] = certificates(file_of(tmp_path, CERTIFICATE_FILE).read_text())
     assert 0 < spec.signer.ends - found.ends < 5
     assert planned(run_of(tmp_path, spec, later(tmp_path, 9))) == {}
+
+
+def test_a_host_whose_clock_is_behind_gets_no_certificate_that_is_not_valid_there_yet(
+    tmp_path: Path, spec: NebulaSpec
+) -> None:
+    programs = later(tmp_path, -1)
+    program(programs, "sleep", "true")
+    run = run_of(tmp_path, spec, programs)
+
+    [told] = run.apply(run.plan()).hosts[0].findings
+
+    assert re.match(r"the clock is 864\d\d s behind that of the machine which signs: set it right", told.what)
+    assert not file_of(tmp_path, CERTIFICATE_FILE).exists()
 
 
 def finding(run: Run) -> tuple[str, str | None]:
@@ -288,7 +327,7 @@ def order(tmp_path: Path, spec: NebulaSpec) -> authority.Order:
     subprocess.run(
         ["nebula-cert", "keygen", "-out-key", tmp_path / "h.key", "-out-pub", tmp_path / "h.pub"], check=True
     )
-    public = (tmp_path / "h.pub").read_text()
+    public = public_key((tmp_path / "h.pub").read_text()) or ""
     return authority.Order("gpu1", "10.77.0.12/24", (), (), 30, public, spec.authority, spec.signing_key)
 
 

@@ -1,0 +1,14 @@
+"""The hosts that have a place in the mesh. Pure."""
+
+from collections.abc import Iterator
+
+from stackctl.schema.fleet import Fleet
+from stackctl.schema.host import Host
+from stackctl.schema.mesh import Member
+
+
+def members(fleet: Fleet) -> Iterator[tuple[str, Host, Member]]:
+    """All of them, in name order."""
+    for name, host in sorted(fleet.hosts.items()):
+        if fleet.network.mesh is not None and host.mesh is not None:
+            yield name, host, host.mesh

@@ -1,0 +1,235 @@
+"""Keys that change under running traffic, on hosts of namespaces with WireGuard as a program."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stackctl.agents import wireguard_key
+from stackctl.capabilities import load_fleet
+from stackctl.mesh.interface import filled
+from stackctl.render import job
+from tests.inventory import project
+from tests.mesh.rooms import Room, missing, rooms
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}")
+
+COUNT = 3
+CLIENT = """
+import sys, time, urllib.request
+failed = asked = 0
+while not sys.stdin.readable() or time.time() < float(sys.argv[1]):
+    asked += 1
+    try:
+        with urllib.request.urlopen("http://10.77.0.2:8000/", timeout=5) as answer:
+            answer.read()
+    except OSError:
+        failed += 1
+    time.sleep(0.01)
+print(asked, failed)
+"""
+
+
+@dataclass
+class Fleet:
+    """Hosts h0, h1, … in one mesh, each with keys of its own."""
+
+    folder: Path
+    rooms: Sequence[Room]
+    more: str = ""
+    """What else is said of h0's place."""
+
+    def key(self, index: int, number: int) -> str:
+        """The public key of that number, made where there is none."""
+        folder = self.rooms[index].folder / "etc"
+        wireguard_key.make(folder, number)
+        for kind in ("key", "pub"):
+            staged = folder / f".stackctl-{number}.{kind}.new"
+            if staged.exists():
+                staged.rename(folder / f"stackctl-{number}.{kind}")
+        if not (folder / "stackctl.key").exists():
+            (folder / "stackctl.key").symlink_to(f"stackctl-{number}.key")
+        return (folder / f"stackctl-{number}.pub").read_text().strip()
+
+    def files(self, numbers: Sequence[int]) -> list[str]:
+        """The interface's file of each host, when they have keys of these numbers."""
+        self.folder.mkdir(exist_ok=True)
+        hosts = "".join(
+            f"  h{index}: {{address: 10.0.0.{11 + index}, mesh: {{address: 10.77.0.{1 + index}, key: {number}}}}}\n"
+            for index, number in enumerate(numbers)
+        )
+        folder = self.folder / "-".join(map(str, numbers))
+        folder.mkdir()
+        found = project(folder, f"network: {{mesh: {{subnet: 10.77.0.0/24}}}}\nhosts:\n{hosts}")
+        read = load_fleet(found.root, "test")
+        keys = {f"h{index}": (self.key(index, number), number) for index, number in enumerate(numbers)}
+        parts = [
+            part
+            for index in range(len(numbers))
+            for part in job(read, found, f"h{index}").parts
+            if part.capability == "mesh"
+        ]
+        return [filled(part.files[0].content, keys, None) for part in parts]
+
+    def write(self, index: int, text: str) -> None:
+        """Put the file there."""
+        path = self.rooms[index].folder / "etc/wg0.conf"
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def up(self) -> None:
+        """All hosts, with their first keys."""
+        for index, text in enumerate(self.files([1] * len(self.rooms))):
+            self.write(index, text)
+            self.rooms[index].run("systemctl", "restart", "wg-quick@wg0")
+
+    def own(self, index: int) -> str:
+        """The public key that a host uses."""
+        return self.rooms[index].run("wg", "show", "wg0", "public-key").strip()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with rooms(tmp_path / "rooms", [f"10.0.0.{11 + index}" for index in range(COUNT)]) as made:
+        found = Fleet(tmp_path / "inventories", made)
+        found.up()
+        yield found
+
+
+def until(done: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def asking(room: Room, seconds: float) -> "subprocess.Popen[str]":
+    """Requests to h1, one after another; it prints how many there were and how many failed."""
+    words = room.words("python3", "-c", CLIENT, str(time.time() + seconds))
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def serving(fleet: Fleet, tmp_path: Path) -> Iterator[None]:
+    """A server on h1, in the mesh alone."""
+    command = ("python3", "-m", "http.server", "8000", "--bind", "10.77.0.2", "--directory", str(tmp_path))
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(fleet.rooms[1].words(*command), stdout=quiet, stderr=quiet)
+    listening = ("sh", "-c", "ss -Hltn 'sport = 8000' | grep -c . || true")
+    until(lambda: fleet.rooms[1].run(*listening).strip() == "1")
+    yield
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("numbers", [(1, 2, 1), (2, 2, 2)], ids=["one host", "all hosts"])
+def test_no_request_is_lost_while_keys_change(fleet: Fleet, numbers: tuple[int, ...]) -> None:
+    before = [fleet.own(index) for index in range(COUNT)]
+    clients = [asking(fleet.rooms[index], 15) for index in (0, 2)]
+    time.sleep(1)
+
+    files = fleet.files(numbers)
+    for index in (1, 0, 2):  # the host that is asked goes first, before any other knows its new key
+        fleet.write(index, files[index])
+        fleet.rooms[index].sync()
+        time.sleep(0.5)
+
+    for client in clients:
+        told, _ = client.communicate(timeout=30)
+        asked, failed = map(int, told.split())
+        assert asked > 100
+        assert failed == 0
+    wanted = [fleet.key(index, number) for index, number in enumerate(numbers)]
+    assert [fleet.own(index) for index in range(COUNT)] == wanted
+    changed = [key for key, old in zip(wanted, before, strict=True) if key != old]
+    assert len(changed) == sum(number == 2 for number in numbers)
+    for index, room in enumerate(fleet.rooms):
+        until(lambda room=room: not (room.folder / "following").exists(), 60)  # type: ignore[misc]
+        assert room.peers() == {
+            key: [f"10.77.0.{1 + other}/32"] for other, key in enumerate(wanted) if other != index
+        }
+
+
+def test_a_host_keeps_its_key_while_a_peer_that_it_talks_to_does_not_know_the_new_one(fleet: Fleet) -> None:
+    before = fleet.own(1)
+    files = fleet.files((1, 2, 1))
+
+    fleet.write(1, files[1])
+    fleet.rooms[1].sync()
+    fleet.write(0, files[0])
+    fleet.rooms[0].sync()
+    time.sleep(14)  # longer than it gives those that are not there
+    assert fleet.own(1) == before
+
+    fleet.write(2, files[2])
+    fleet.rooms[2].sync()
+    until(lambda: fleet.own(1) == fleet.key(1, 2))
+
+
+def test_a_host_does_not_wait_for_a_peer_that_is_gone(fleet: Fleet) -> None:
+    fleet.rooms[2].run("ip", "link", "set", "eth0", "down")
+    fleet.rooms[2].run("wg-quick", "down", "wg0")
+    files = fleet.files((1, 2, 1))
+
+    for index in (1, 0):
+        fleet.write(index, files[index])
+        fleet.rooms[index].sync()
+
+    until(lambda: fleet.own(1) == fleet.key(1, 2))
+
+
+@pytest.mark.usefixtures("serving")
+def test_an_endpoint_that_was_learned_outlasts_a_change_of_peers(fleet: Fleet) -> None:
+    fleet.rooms[0].run("ip", "addr", "del", "10.0.0.11/24", "dev", "eth0")
+    fleet.rooms[0].run("ip", "addr", "add", "10.0.0.99/24", "dev", "eth0")
+    told, _ = asking(fleet.rooms[0], 3).communicate(timeout=30)
+    assert told.split()[1] == "0"
+    endpoints = fleet.rooms[1].run("wg", "show", "wg0", "endpoints")
+    assert "10.0.0.99:51820" in endpoints
+
+    fleet.rooms[1].sync()
+
+    assert fleet.rooms[1].run("wg", "show", "wg0", "endpoints") == endpoints
+
+
+def test_a_new_key_on_its_way_is_taken_up_again_after_a_boot(fleet: Fleet) -> None:
+    """The host that was told of it comes up while its peer still uses the former key."""
+    room, before = fleet.rooms[0], fleet.own(1)
+    until(lambda: "0" not in _ages(fleet, 0))
+    fleet.write(0, fleet.files((1, 2, 1))[0])
+    room.sync()
+    assert room.peers()[before] == ["10.77.0.2/32"]
+
+    room.run("sh", "-c", f"kill $(cat {room.folder}/follower)")
+    until(lambda: not (room.folder / "following").exists())
+    room.run("systemctl", "restart", "wg-quick@wg0")
+
+    assert room.peers()[before] == ["10.77.0.2/32"]
+    assert room.peers()[fleet.key(1, 2)] == []
+
+
+def _ages(fleet: Fleet, index: int) -> list[str]:
+    """Handshakes of a host, after it has spoken to all."""
+    command = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n" + "".join(
+        f"s.sendto(b'', ('10.77.0.{1 + other}', 9))\n" for other in range(COUNT) if other != index
+    )
+    fleet.rooms[index].run("python3", "-c", command)
+    rows = fleet.rooms[index].run("wg", "show", "wg0", "latest-handshakes").splitlines()
+    return [row.split("\t")[1] for row in rows]
+
+
+def test_what_is_rendered_is_what_wireguard_takes(fleet: Fleet) -> None:
+    room = fleet.rooms[0]
+    before = room.run("wg", "showconf", "wg0").splitlines()[1:]
+
+    room.run("wg", "setconf", "wg0", "/dev/stdin", text=room.run("wg-quick", "strip", "wg0"))
+
+    private = "PrivateKey = "
+    assert [row for row in before if not row.startswith(private)] == room.run(
+        "wg", "showconf", "wg0"
+    ).splitlines()[1:]
