@@ -129,7 +129,6 @@ def check(fleet: Fleet) -> Iterator[Problem]:
             yield from _networks(host, wanted.firewall)
             yield from _outside(fleet, host)
             yield from _own(fleet, host, wanted.firewall)
-            yield from _unreached(fleet, host, wanted.firewall)
 
 
 def outside(fleet: Fleet, host: str) -> dict[str, str]:
@@ -260,13 +259,3 @@ def _origin(fleet: Fleet, host: str, text: str, key: Sequence[str | int]) -> Ite
     else:
         near = similar(text, [*fleet.hosts, *PLACES])
         yield Problem.at(*key, what=f"names `{text}`, which is not a host", hint=near)
-
-
-def _unreached(fleet: Fleet, host: str, wanted: Firewall) -> Iterator[Problem]:
-    """Models that no host with the role `gateway` would ask; a gateway of the host's own needs no way in."""
-    closed = [rule for rule in _rules(fleet, host, wanted) if rule.audience == AUDIENCES["gateways"]]
-    if closed and not fleet.with_role("gateway"):
-        names = ", ".join(f"{rule.name} ({rule.reason})" for rule in closed)
-        key = ("hosts", host, "firewall")
-        what = f"{dotted(key)} lets nobody reach {names}: no host has the role `gateway`"
-        yield Problem(key, what, "give a host that role", "warning")
