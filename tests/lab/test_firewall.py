@@ -4,7 +4,6 @@ The tests of this module share one lab and build on each other, in order.
 """
 
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -242,7 +241,9 @@ def mesh(site: Site) -> dict[str, Any]:
 def test_logins_are_not_left_to_the_mesh_before_one_has_come_over_it(
     site: Site, mesh: dict[str, Any]
 ) -> None:
-    past_it = deepcopy({**mesh, "gpu1": {"mesh": mesh["gpu1"]["mesh"]}})
+    past_it = {**mesh, "gpu1": {"mesh": mesh["gpu1"]["mesh"]}}
+    site.write({"chat": FAKE}, inventory(OPEN, **past_it))
+    assert apply(site).returncode == 0
     site.write({"chat": FAKE}, inventory({**OPEN, "ssh": "mesh"}, **past_it))
 
     done = site.stackctl("plan", LAB, "--limit", "gpu1")
@@ -254,7 +255,7 @@ def test_logins_are_not_left_to_the_mesh_before_one_has_come_over_it(
 def test_over_the_mesh_logins_can_be_left_to_it_and_its_hosts_alone_reach_what_is_theirs(
     site: Site, mesh: dict[str, Any]
 ) -> None:
-    site.write({"chat": FAKE}, inventory({**OPEN, "ssh": "mesh"}, **deepcopy(mesh)))
+    site.write({"chat": FAKE}, inventory({**OPEN, "ssh": "mesh"}, **mesh))
     operator, edge = site.spec.namespace("operator"), site.spec.host_namespace("edge")
 
     done = apply(site)
