@@ -191,8 +191,10 @@ def _way_in(fleet: Fleet, host: str, wanted: Firewall) -> Iterator[Problem]:
         yield Problem.at("hosts", host, "firewall", what=what, hint=hint)
     mesh = fleet.network.mesh
     if inside and mesh is not None and "gateway" in fleet.hosts[host].roles:
+        members = (member(fleet, name) for name in fleet.hosts)
+        reached = [mesh.subnet, *(route for place in members if place for route in place.routes)]
         for index, network in enumerate(wanted.clients):
-            if not network.overlaps(mesh.subnet):
+            if not any(network.overlaps(other) for other in reached):
                 what = f"is outside the mesh, and {host}'s gateway listens at its address in the mesh alone"
                 hint = "clients have to be in the mesh, or behind one of its hosts' `mesh.routes`"
                 key = ("hosts", host, "firewall", "clients", index)

@@ -251,6 +251,14 @@ def test_what_is_wrong_is_said_with_a_way_out(tmp_path: Path, settings: str, com
     assert complaints(tmp_path, text) == [complaint]
 
 
+def test_a_model_that_is_in_no_catalogue_is_said_to_be_so_and_no_more(tmp_path: Path) -> None:
+    text = LAN.replace("FIREWALL", PLAIN).replace("chat:", "chta:")
+
+    assert complaints(tmp_path, text) == [
+        "test.yaml:8 `chta` is not a model of the catalogue | did you mean `chat`?"
+    ]
+
+
 def test_the_mesh_s_interface_is_not_outside(tmp_path: Path) -> None:
     text = MESH.replace("FIREWALL", "{ssh: mesh, outside: [mesh0]}")
 
