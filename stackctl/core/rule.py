@@ -40,8 +40,8 @@ class Rule:
     protocol: Literal["tcp", "udp"]
     audience: str
     """Who they are, in words: `gateways`, `everybody`."""
-    sources: tuple[Source, ...]
-    """Their addresses; none where it is everybody, uplinks included."""
+    sources: tuple[Source, ...] | None
+    """Their addresses; None: everybody is let in, by uplinks too."""
     reason: str
     """What for."""
     declared: str
@@ -50,7 +50,7 @@ class Rule:
     @property
     def everybody(self) -> bool:
         """Whether nobody is kept out."""
-        return self.audience == EVERYBODY
+        return self.sources is None
 
     @property
     def name(self) -> str:
@@ -59,14 +59,14 @@ class Rule:
 
     def admits(self, address: IPv4Address | None, interface: str | None) -> bool:
         """Whether it lets in who comes from this address by this interface; None: an address of IPv6."""
-        if self.everybody:
+        if self.sources is None:
             return True
         return address is not None and any(source.holds(address, interface) for source in self.sources)
 
 
 def marked(rule: Rule) -> str:
     """A line of a firewall's file: `# rule 22/tcp | management | 10.9.0.0/24 management | ssh | firewall.ssh`."""
-    sources = ", ".join(map(_source_text, rule.sources))
+    sources = EVERYBODY if rule.sources is None else ", ".join(map(_source_text, rule.sources))
     return MARK + _BETWEEN.join((rule.name, rule.audience, sources, rule.reason, rule.declared))
 
 
@@ -98,7 +98,7 @@ def _rule(text: str) -> Rule | None:
     match text.split(_BETWEEN):
         case [name, audience, listed, reason, declared] if (port := _PORT.fullmatch(name)) is not None:
             protocol: Literal["tcp", "udp"] = "udp" if port[2] == "udp" else "tcp"
-            sources = [_source(item) for item in listed.split(", ") if item]
-            kept = tuple(source for source in sources if source is not None)
+            sources = [_source(item) for item in listed.split(", ")]
+            kept = None if listed == EVERYBODY else tuple(filter(None, sources))
             return Rule(int(port[1]), protocol, audience, kept, reason, declared)
     return None

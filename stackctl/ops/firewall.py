@@ -180,7 +180,7 @@ def _shut_out(spec: FirewallSpec, login: Login | None) -> Iterator[Finding]:
         what = f"{came} to port {login.port}/tcp, which the rules would close"
         hint = f"set `ssh.port` to {login.port}: it is the port that the host's sshd listens on"
     else:
-        listed = ", ".join(source.network for rule in doors for source in rule.sources)
+        listed = ", ".join(source.network for rule in doors for source in rule.sources or ())
         what = f"{came}, and logins would be let in from {listed} alone"
         hint = "add a network that holds it to `management`, or apply from a machine that is in one"
     yield Finding(spec.place, what, hint)

@@ -9,7 +9,8 @@ from stackctl.core.rule import EVERYBODY, Rule, Source, by_interface, marked, ma
 MESH = Source("10.77.0.0/24", "mesh", "wg0")
 OFFICE = Source("10.9.0.0/24", "")
 SSH = Rule(22, "tcp", "management", (MESH, OFFICE), "ssh", "firewall.ssh")
-GAME = Rule(4242, "udp", EVERYBODY, (), "a game", "firewall.open[0]")
+GAME = Rule(4242, "udp", EVERYBODY, None, "a game", "firewall.open[0]")
+NOBODY = Rule(80, "tcp", EVERYBODY, (), "a page", "x")
 BY = Rule(80, "tcp", "by, x", (Source("10.0.0.1/32", "by", "by"), Source("10.0.0.2/32", "by")), "a page", "x")
 
 
@@ -20,7 +21,7 @@ def test_a_rule_is_a_line_that_a_person_reads_too() -> None:
     )
 
 
-@pytest.mark.parametrize("rule", [SSH, GAME, BY])
+@pytest.mark.parametrize("rule", [SSH, GAME, NOBODY, BY])
 def test_a_line_is_read_back_as_the_rule_it_was(rule: Rule) -> None:
     assert marks(f"table x\n{marked(rule)}\n# something else\n") == (rule,)
 
@@ -52,6 +53,7 @@ def test_an_address_is_let_in_by_the_interface_that_it_belongs_to(
 def test_everybody_is_let_in_whatever_the_address() -> None:
     assert GAME.admits(None, None)
     assert not SSH.admits(None, "wg0")
+    assert not NOBODY.admits(None, None)
 
 
 def test_networks_within_others_are_not_listed_twice() -> None:

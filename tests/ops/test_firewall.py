@@ -17,7 +17,7 @@ from tests.ops.seen import seen
 
 SSH = Rule(22, "tcp", "management", (Source("10.9.0.0/24", "management"),), "ssh", "firewall.ssh")
 CHAT = Rule(8000, "tcp", "gateways", (Source("10.0.0.11/32", "edge"),), "replica of chat", "serving")
-GAME = Rule(4242, "udp", EVERYBODY, (), "a game", "firewall.open[0]")
+GAME = Rule(4242, "udp", EVERYBODY, None, "a game", "firewall.open[0]")
 SPEC = FirewallSpec(
     (SSH, CHAT), {"wan1": ""}, None, (), False, True, "management", None, "test.yaml `firewall`"
 )

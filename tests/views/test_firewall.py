@@ -11,7 +11,7 @@ EDGES = tuple(Source(f"10.77.0.{number}/32", f"edge{number}", "wg0") for number 
 SPEC = FirewallSpec(
     rules=(
         Rule(22, "tcp", "management", OPERATORS, "ssh", "firewall.ssh"),
-        Rule(4242, "udp", EVERYBODY, (), "a game", "firewall.open[0]"),
+        Rule(4242, "udp", EVERYBODY, None, "a game", "firewall.open[0]"),
         Rule(8000, "tcp", "gateways", EDGES, "replica of chat", "serving"),
         Rule(8001, "tcp", "gateways", (), "replica of speak", "serving"),
     ),
