@@ -79,7 +79,7 @@ def resolve(fleet: Fleet, host: str) -> FirewallSpec | None:
         return None
     place = member(fleet, host)
     return FirewallSpec(
-        rules=tuple(sorted(_rules(fleet, host, wanted))),
+        rules=tuple(sorted(_rules(fleet, host, wanted), key=lambda rule: (rule.port, rule.protocol))),
         outside=outside(fleet, host),
         mesh=device(fleet, host),
         passes=tuple(map(str, place.routes)) if place else (),
@@ -109,9 +109,9 @@ def templates(spec: FirewallSpec) -> tuple[FileTemplate, ...]:
 def _matches(rule: Rule) -> Iterator[tuple[str, str]]:
     """What nft compares for a rule, and the reason; a port as it was dialled, whatever Docker makes of it."""
     dialled = f"meta l4proto {rule.protocol} ct original proto-dst {rule.port}"
-    if rule.everybody:
+    if rule.sources is None:
         yield dialled, rule.reason
-    for interface, networks in by_interface(rule.sources).items():
+    for interface, networks in by_interface(rule.sources or ()).items():
         by = "" if interface is None else f'iifname "{interface}" '
         yield f"{by}{dialled} ip saddr {{ {', '.join(map(str, networks))} }}", rule.reason
 
@@ -149,7 +149,7 @@ def _rules(fleet: Fleet, host: str, wanted: Firewall) -> Iterator[Rule]:
             opening.port,
             opening.protocol,
             AUDIENCES[opening.audience],
-            sources(fleet, host, wanted, opening.audience),
+            None if opening.audience == "world" else sources(fleet, host, wanted, opening.audience),
             opening.reason,
             declared,
         )
@@ -173,7 +173,7 @@ def _opened(fleet: Fleet, host: str, wanted: Firewall, own: Own, declared: str) 
             port,
             own.protocol,
             audience,
-            () if everybody else tuple(dict.fromkeys(found)),
+            None if everybody else tuple(dict.fromkeys(found)),
             own.reason,
             declared,
         )
@@ -191,8 +191,10 @@ def _way_in(fleet: Fleet, host: str, wanted: Firewall) -> Iterator[Problem]:
         yield Problem.at("hosts", host, "firewall", what=what, hint=hint)
     mesh = fleet.network.mesh
     if inside and mesh is not None and "gateway" in fleet.hosts[host].roles:
+        members = (member(fleet, name) for name in fleet.hosts)
+        reached = [mesh.subnet, *(route for place in members if place for route in place.routes)]
         for index, network in enumerate(wanted.clients):
-            if not network.overlaps(mesh.subnet):
+            if not any(network.overlaps(other) for other in reached):
                 what = f"is outside the mesh, and {host}'s gateway listens at its address in the mesh alone"
                 hint = "clients have to be in the mesh, or behind one of its hosts' `mesh.routes`"
                 key = ("hosts", host, "firewall", "clients", index)

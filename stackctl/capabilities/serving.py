@@ -129,12 +129,13 @@ def templates(spec: ServingSpec) -> tuple[FileTemplate, ...]:
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
-    """Every replica's port, for the gateways."""
+    """Every replica's port, for the gateways; asked too of a fleet whose models are not all in the catalogue."""
     return tuple(
         Opening(
             placement.port or fleet.models[model].endpoint().port, "tcp", "gateways", f"replica of {model}"
         )
         for model, placement in fleet.on(host)
+        if model in fleet.models
     )
 
 

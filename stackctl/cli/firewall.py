@@ -12,12 +12,12 @@ from stackctl.core.finding import Finding, FindingsError
 from stackctl.schema.wording import similar
 from stackctl.views.firewall import firewall_json, firewall_text
 
-firewall = typer.Typer(no_args_is_help=True, help="Tell what hosts let in.")
+firewall = typer.Typer(no_args_is_help=True, help="Tell who may reach what on a host, and why.")
 
 
 @firewall.callback()
 def _firewall() -> None:
-    """Tell what hosts let in."""
+    """Tell who may reach what on a host, and why."""
 
 
 @firewall.command()

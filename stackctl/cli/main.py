@@ -40,7 +40,7 @@ COMMANDS = {
     "doctor": Command("doctor", "Look whether a host and its GPUs do what is declared."),
     "wan": Command("wan", "Look at a host's uplinks, and choose one."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),
-    "firewall": Command("firewall", "Show who may reach what on a host, and why."),
+    "firewall": Command("firewall", "Tell who may reach what on a host, and why."),
     "secrets": Command("secrets", "Keep secrets encrypted beside the inventory."),
     "schema": Command("schema", "Print the JSON Schema of inventory files, for editors."),
     "lab": Command("lab", "Virtual hosts on this machine, for trying and testing."),

@@ -1,13 +1,17 @@
 """Who may reach a port of a host, and why: what a firewall's file, plans and `firewall show` are made of."""
 
-import json
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
-from typing import Any, Literal
+from typing import Literal
 
 MARK = "# rule "
 """Begins the lines that say what a firewall's file lets in, for programs to read again."""
+
+_BETWEEN = " | "
+_PORT = re.compile(r"([0-9]{1,5})/(tcp|udp)")
+_SOURCE = re.compile(r"([0-9.]+/[0-9]+)(?: (\S+))??(?: by (\S+))?")
 
 EVERYBODY = "everybody"
 
@@ -36,8 +40,8 @@ class Rule:
     protocol: Literal["tcp", "udp"]
     audience: str
     """Who they are, in words: `gateways`, `everybody`."""
-    sources: tuple[Source, ...]
-    """Their addresses; none where it is everybody, uplinks included."""
+    sources: tuple[Source, ...] | None
+    """Their addresses; None: everybody is let in, by uplinks too."""
     reason: str
     """What for."""
     declared: str
@@ -46,7 +50,7 @@ class Rule:
     @property
     def everybody(self) -> bool:
         """Whether nobody is kept out."""
-        return self.audience == EVERYBODY
+        return self.sources is None
 
     @property
     def name(self) -> str:
@@ -55,14 +59,15 @@ class Rule:
 
     def admits(self, address: IPv4Address | None, interface: str | None) -> bool:
         """Whether it lets in who comes from this address by this interface; None: an address of IPv6."""
-        if self.everybody:
+        if self.sources is None:
             return True
         return address is not None and any(source.holds(address, interface) for source in self.sources)
 
 
 def marked(rule: Rule) -> str:
-    """A line of a firewall's file."""
-    return MARK + json.dumps(asdict(rule), separators=(",", ":"))
+    """A line of a firewall's file: `# rule 22/tcp | management | 10.9.0.0/24 management | ssh | firewall.ssh`."""
+    sources = EVERYBODY if rule.sources is None else ", ".join(map(_source_text, rule.sources))
+    return MARK + _BETWEEN.join((rule.name, rule.audience, sources, rule.reason, rule.declared))
 
 
 def marks(text: str) -> tuple[Rule, ...]:
@@ -79,10 +84,21 @@ def by_interface(sources: Iterable[Source]) -> dict[str | None, Sequence[IPv4Net
     return {interface: tuple(collapse_addresses(groups[interface])) for interface in sorted(groups, key=str)}
 
 
+def _source_text(source: Source) -> str:
+    by = f" by {source.interface}" if source.interface else ""
+    return f"{source.network} {source.name}".rstrip() + by
+
+
+def _source(text: str) -> Source | None:
+    found = _SOURCE.fullmatch(text)
+    return found and Source(found[1], found[2] or "", found[3])
+
+
 def _rule(text: str) -> Rule | None:
-    try:
-        values: dict[str, Any] = json.loads(text)
-        sources = tuple(Source(**source) for source in values.pop("sources"))
-        return Rule(**values, sources=sources)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
+    match text.split(_BETWEEN):
+        case [name, audience, listed, reason, declared] if (port := _PORT.fullmatch(name)) is not None:
+            protocol: Literal["tcp", "udp"] = "udp" if port[2] == "udp" else "tcp"
+            sources = [_source(item) for item in listed.split(", ")]
+            kept = None if listed == EVERYBODY else tuple(filter(None, sources))
+            return Rule(int(port[1]), protocol, audience, kept, reason, declared)
+    return None

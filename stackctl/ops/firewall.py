@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
@@ -18,6 +18,7 @@ from stackctl.ops.filestate import Files
 from stackctl.ops.step import Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.plan.ports import told
+from stackctl.schema.wording import similar
 
 _SAME = "load the rules as they are now, no port opens or closes"
 
@@ -60,6 +61,8 @@ class Enforcement:
     """Hash of what the kernel told of the table right after that."""
     tells: str | None = None
     """Hash of what it tells now; None: there is no table of ours."""
+    interfaces: tuple[str, ...] = ()
+    """Its network interfaces."""
     login: Login | None = None
     """None where the host was not reached by SSH."""
 
@@ -87,6 +90,7 @@ class Enforced(FactBase[Enforcement]):
             file,
             told_then,
             next(iter(rows.get("table", ())), None),
+            tuple(sorted(rows.get("interfaces", ()))),
             Login(login[0], int(login[3]), next(iter(login[4:]), None)) if login else None,
         )
 
@@ -103,7 +107,8 @@ def enforced(spec: FirewallSpec, rules: Artifact, unit: Artifact) -> Generator[S
     reason = _reason(spec, rules, state, None if present is None else present.content or "")
     if not (written or reason):
         return
-    _let_in(spec, state.login)
+    if problems := [*_missing(spec, state.interfaces), *_shut_out(spec, state.login)]:
+        raise FindingsError(*problems)
     yield from written
     yield Step(
         _LOAD,
@@ -149,8 +154,16 @@ def _unprepared(state: Enforcement) -> str | None:
     return "let systemd read the changed unit" if state.reread else None
 
 
-def _let_in(spec: FirewallSpec, login: Login | None) -> None:
-    """Refuse rules that would shut out the very connection that they come by."""
+def _missing(spec: FirewallSpec, interfaces: Collection[str]) -> Iterator[Finding]:
+    """Uplinks that the host has not: they are misspelt, and the real ones would not be guarded as such."""
+    for name in spec.outside if interfaces else ():
+        if name not in interfaces:
+            hint = similar(name, set(interfaces) - {"lo"})
+            yield Finding(spec.place, f"`{name}` is not a network interface of the host", hint)
+
+
+def _shut_out(spec: FirewallSpec, login: Login | None) -> Iterator[Finding]:
+    """Rules that would keep out the very connection that they come by."""
     if login is None:
         return
     doors = [rule for rule in spec.rules if (rule.port, rule.protocol) == (login.port, "tcp")]
@@ -167,10 +180,10 @@ def _let_in(spec: FirewallSpec, login: Login | None) -> None:
         what = f"{came} to port {login.port}/tcp, which the rules would close"
         hint = f"set `ssh.port` to {login.port}: it is the port that the host's sshd listens on"
     else:
-        listed = ", ".join(source.network for rule in doors for source in rule.sources)
+        listed = ", ".join(source.network for rule in doors for source in rule.sources or ())
         what = f"{came}, and logins would be let in from {listed} alone"
         hint = "add a network that holds it to `management`, or apply from a machine that is in one"
-    raise FindingsError(Finding(spec.place, what, hint))
+    yield Finding(spec.place, what, hint)
 
 
 # The environment of a login's first processes tells where it came from, whatever sudo makes of the later ones'.
@@ -181,6 +194,7 @@ printf 'reread %s\\n' "$(systemctl show -p NeedDaemonReload --value -- {UNIT})"
 if nft list table {TABLE} >/dev/null 2>&1; then
   printf 'table %s\\n' "$(nft -s list table {TABLE} | sha256sum)"
 fi
+printf 'interfaces %s\\n' "$(ip -o link show | sed 's/^[0-9]*: //; s/[:@].*//' | tr '\\n' ' ')"
 p=$$ c=
 while [ -z "$c" ] && [ "${{p:-0}}" -gt 1 ]; do
   c=$(tr '\\0' '\\n' <"/proc/$p/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p')

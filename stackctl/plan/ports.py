@@ -43,8 +43,8 @@ def opened(before: Sequence[Rule], after: Sequence[Rule]) -> Iterator[str]:
         earlier = [other for other in before if (other.port, other.protocol) == (rule.port, rule.protocol)]
         if any(other.everybody for other in earlier) or not (rule.everybody or rule.sources):
             continue
-        had = {(source.network, source.interface) for other in earlier for source in other.sources}
-        new = [source for source in rule.sources if (source.network, source.interface) not in had]
+        had = {(source.network, source.interface) for other in earlier for source in other.sources or ()}
+        new = [source for source in rule.sources or () if (source.network, source.interface) not in had]
         if rule.everybody or not had:
             yield f"{rule.name} to {rule.audience} ({rule.reason})"
         elif new:

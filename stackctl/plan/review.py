@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from stackctl.capabilities.firewall import FirewallSpec
 from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.capabilities.gpu import GpuSpec
 from stackctl.capabilities.serving import ServingSpec
@@ -17,6 +18,7 @@ from stackctl.plan.containers import containers, unchanged
 from stackctl.plan.delta import record, shown
 from stackctl.plan.difference import Difference, listed, settings
 from stackctl.plan.drivers import drivers, on_gpus, replaced
+from stackctl.plan.ports import ports
 from stackctl.plan.routes import routes
 from stackctl.plan.uplinks import left, uplinks
 from stackctl.schema.fleet import Fleet
@@ -175,6 +177,8 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
         yield from routes(before, after)
     elif isinstance(after, WanSpec):
         yield from uplinks(before, after)
+    elif isinstance(after, FirewallSpec):
+        yield from ports(before, after)
     else:
         yield from settings(before, after)
 

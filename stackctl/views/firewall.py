@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from stackctl.capabilities.firewall import FirewallSpec
-from stackctl.core.rule import Rule, Source
+from stackctl.core.rule import EVERYBODY, Rule, Source
 from stackctl.views.terminal import plain
 
 _MOST = 12
@@ -33,12 +33,13 @@ def firewall_json(host: str, spec: FirewallSpec | None) -> str:
 
 def _rows(rule: Rule) -> Iterator[_Row]:
     why = f"{rule.reason} ({rule.declared})"
-    if rule.everybody or not rule.sources:
-        yield rule.name, rule.audience if rule.everybody else "nobody", "any", why
-    for index, source in enumerate(rule.sources[:_MOST]):
+    sources = rule.sources or ()
+    if not sources:
+        yield rule.name, EVERYBODY if rule.everybody else "nobody", "any", why
+    for index, source in enumerate(sources[:_MOST]):
         first = index == 0
         yield rule.name if first else "", _named(source), source.interface or "any", why if first else ""
-    more = len(rule.sources) - _MOST
+    more = len(sources) - _MOST
     if more > 0:
         yield "", f"and {more} more", "", ""
 

@@ -47,7 +47,7 @@ def let_in(found: FirewallSpec) -> list[str]:
         + (
             ", ".join(
                 f"{source.name} {source.network}{f' by {source.interface}' if source.interface else ''}"
-                for source in rule.sources
+                for source in rule.sources or ()
             )
             or rule.audience
         )
@@ -104,6 +104,15 @@ def test_ports_of_others_are_let_in_for_those_who_are_written(tmp_path: Path) ->
         "9100/tcp exporters: management 10.9.0.0/24, edge 10.0.0.11/32,  10.8.0.4/32",
         "9400/tcp exporters: management 10.9.0.0/24, edge 10.0.0.11/32,  10.8.0.4/32",
     ]
+
+
+def test_a_host_by_the_name_of_everybody_is_one_host(tmp_path: Path) -> None:
+    text = LAN.replace("  edge:", "  everybody:")
+    settings = (
+        "{management: [10.9.0.0/24], open: [{ports: [9100], sources: [everybody], reason: node exporter}]}"
+    )
+
+    assert let_in(spec(tmp_path, text, settings))[2] == "9100/tcp node exporter: everybody 10.0.0.11/32"
 
 
 def test_uplinks_are_outside_without_being_written_again(tmp_path: Path) -> None:
@@ -249,6 +258,14 @@ def test_what_is_wrong_is_said_with_a_way_out(tmp_path: Path, settings: str, com
     text = LAN.replace("FIREWALL", settings.replace("{", "{outside: [wan1], ", 1))
 
     assert complaints(tmp_path, text) == [complaint]
+
+
+def test_a_model_that_is_in_no_catalogue_is_said_to_be_so_and_no_more(tmp_path: Path) -> None:
+    text = LAN.replace("FIREWALL", PLAIN).replace("chat:", "chta:")
+
+    assert complaints(tmp_path, text) == [
+        "test.yaml:8 `chta` is not a model of the catalogue | did you mean `chat`?"
+    ]
 
 
 def test_the_mesh_s_interface_is_not_outside(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stackctl.agents import wireguard_key
 from stackctl.capabilities import load_fleet
 from stackctl.mesh.interface import filled
 from stackctl.render import job
+from tests.agents.wireguard import make
 from tests.inventory import project
 from tests.mesh.rooms import Room, missing, rooms
 
@@ -45,7 +45,7 @@ class Fleet:
     def key(self, index: int, number: int) -> str:
         """The public key of that number, made where there is none."""
         folder = self.rooms[index].folder / "etc"
-        wireguard_key.make(folder, number)
+        make(folder, number)
         for kind in ("key", "pub"):
             staged = folder / f".stackctl-{number}.{kind}.new"
             if staged.exists():

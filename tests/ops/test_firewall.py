@@ -17,7 +17,7 @@ from tests.ops.seen import seen
 
 SSH = Rule(22, "tcp", "management", (Source("10.9.0.0/24", "management"),), "ssh", "firewall.ssh")
 CHAT = Rule(8000, "tcp", "gateways", (Source("10.0.0.11/32", "edge"),), "replica of chat", "serving")
-GAME = Rule(4242, "udp", EVERYBODY, (), "a game", "firewall.open[0]")
+GAME = Rule(4242, "udp", EVERYBODY, None, "a game", "firewall.open[0]")
 SPEC = FirewallSpec(
     (SSH, CHAT), {"wan1": ""}, None, (), False, True, "management", None, "test.yaml `firewall`"
 )
@@ -49,7 +49,8 @@ class Host:
         program(
             folder / "bin",
             "ip",
-            'case $5 in 10.0.0.12) echo "2: eth0 x";; 10.77.0.12) echo "3: wg0 x";; esac',
+            r"""case $2 in link) printf '1: lo: x\n2: eth0@if7: x\n3: wan1: x\n';; esac
+case $5 in 10.0.0.12) echo "2: eth0 x";; 10.77.0.12) echo "3: wg0 x";; esac""",
         )
         program(
             folder / "bin",
@@ -209,6 +210,16 @@ def test_logins_are_left_to_the_mesh_only_once_one_has_come_over_it(
         " and set `ssh: mesh` once an apply has come by wg0"
     )
     assert host.refusal(MESH_ONLY) == []
+
+
+def test_an_uplink_that_the_host_has_not_is_named_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host.with_rules(tmp_path, monkeypatch, SSH)
+
+    assert host.refusal(replace(SPEC, outside={"wna1": "fibre"})) == [
+        ("test.yaml `firewall`: `wna1` is not a network interface of the host", "did you mean `wan1`?")
+    ]
 
 
 def test_an_address_of_the_mesh_that_comes_by_another_interface_is_nobody(

@@ -8,7 +8,6 @@ from time import monotonic, sleep
 
 import pytest
 
-from stackctl.agents.wireguard_key import public_of
 from stackctl.capabilities import load_fleet
 from stackctl.capabilities.mesh import MeshSpec
 from stackctl.engine.run import Run
@@ -16,6 +15,7 @@ from stackctl.ops import secret, wireguard
 from stackctl.ops.fleet import Introduction
 from stackctl.plan.change import HostPlan
 from stackctl.render import job
+from tests.agents.wireguard import public_of
 from tests.engine.fleet import one_host
 from tests.inventory import project
 from tests.mesh.rooms import Room, missing, rooms
