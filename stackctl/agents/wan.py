@@ -1010,6 +1010,26 @@ def _own_rules(version: int) -> list[dict[str, Any]]:
     ]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the kernel had at one time; rules and routes are ours alone, and by version as `defaults` are."""
+
+    interfaces: Mapping[str, Any]
+    defaults: Mapping[int, Sequence[Any]]
+    rules: Mapping[int, Sequence[str]]
+    routes: Mapping[int, Sequence[str]]
+
+
+def read_kernel(versions: Sequence[int]) -> Reading:
+    """Read all that we have to do with. OSError, SubprocessError or ValueError where that fails."""
+    return Reading(
+        {each["ifname"]: each for each in _ip("address", "show")},
+        {version: _defaults(version) if version in versions else [] for version in (4, 6)},
+        {version: [rule_read(rule) for rule in _own_rules(version)] for version in versions},
+        {version: [route_read(route, version) for route in _own_routes(version)] for version in versions},
+    )
+
+
 def _batch(version: int, lines: Sequence[str]) -> None:
     """Have the kernel hold what the lines say; the next look sees what it did not take."""
     if lines:
@@ -1168,6 +1188,10 @@ class Agent:
         self._kernel.setblocking(False)
         self._kernel.bind((0, GROUPS))
         self._selector.register(self._kernel, selectors.EVENT_READ, self._heard)
+        self._done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector.register(self._done, selectors.EVENT_READ, self._seen)
+        self._reader: threading.Thread | None = None
+        self._stale = False
         self._control()
         self._probers = [Prober(config, each, self._selector, self._observe) for each in config.uplinks]
         self._began = time.monotonic()
@@ -1180,7 +1204,8 @@ class Agent:
 
     def run(self) -> None:
         """Until it is told to end; what the kernel holds stays."""
-        self._look(time.monotonic())
+        self._take(read_kernel((4, 6)))
+        self._look_at = time.monotonic() + SETTLED
         while not self.ending:
             due = min([self._look_at, self._write_at, *(each.wake() for each in self._probers)])
             woken = self._selector.select(max(0.0, due - time.monotonic()))
@@ -1255,6 +1280,7 @@ class Agent:
         mine = [each.name for each in self.config.uplinks if each.interface == event.interface]
         if mine or (event.interface is None and event.index in {0, *self._indexes}):
             self._look_at = min(self._look_at, max(time.monotonic() + 0.05, self._looked + 0.25))
+        self._stale = self._stale or bool(mine)
         for name in mine:
             self._carrier(name, event.carrier)
 
@@ -1263,35 +1289,54 @@ class Agent:
             self._observe(Link(name, carrier))
 
     def _look(self, now: float) -> None:
-        """Read what the kernel has, and have it hold what it should."""
-        self._look_at, first, self._looked = now + SETTLED, not self._looked, now
+        """Have the kernel read aside, as `ip` takes its time where the machine is busy, and probes must not wait."""
+        self._look_at, self._looked = math.inf, now
+        if self._reader is not None and self._reader.is_alive():
+            self._stale = True
+            return
+        self._stale = False
+        versions = (4, 6) if any(each.gateway6 for each in self.config.uplinks) else (4,)
+        self._reader = _aside(self._read, versions)
+
+    def _read(self, versions: Sequence[int]) -> None:
         try:
-            interfaces = {each["ifname"]: each for each in _ip("address", "show")}
-            versions = (4, 6) if first or any(each.gateway6 for each in self.config.uplinks) else (4,)
-            defaults = {version: _defaults(version) if version in versions else [] for version in (4, 6)}
-            ours = {uplink.interface for uplink in self.config.uplinks}
-            self._indexes = {each["ifindex"] for name, each in interfaces.items() if name in ours}
-            for uplink in self.config.uplinks:
-                port = port_of(uplink, interfaces, defaults, self.ports[uplink.name])
-                self.ports[uplink.name] = port
-                self._carrier(uplink.name, port.carrier)
-            for version in versions:
-                self._amend(version)
+            self._reading: Reading | None = read_kernel(versions)
         except (OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
             _say(f"ip: {error!r}")
-            self._look_at = now + 1
+            self._reading = None
+        os.eventfd_write(self._done, 1)
+
+    def _seen(self) -> None:
+        """The kernel was read: what has changed since is read once more."""
+        os.eventfd_read(self._done)
+        now = time.monotonic()
+        if self._reader is not None:
+            self._reader.join()
+        if self._reading is None or self._stale:
+            self._look_at = now + (0.05 if self._reading else 1)
+            return
+        self._look_at = min(self._look_at, now + SETTLED)
+        self._take(self._reading)
+
+    def _take(self, found: Reading) -> None:
+        """Have the kernel hold what it should."""
+        ours = {uplink.interface for uplink in self.config.uplinks}
+        self._indexes = {each["ifindex"] for name, each in found.interfaces.items() if name in ours}
+        for uplink in self.config.uplinks:
+            port = port_of(uplink, found.interfaces, found.defaults, self.ports[uplink.name])
+            self.ports[uplink.name] = port
+            self._carrier(uplink.name, port.carrier)
+        users = dict(_users(pin.user for pin in self.config.pins if pin.user))
+        for version in found.rules:
+            wanted = rules(self.config, self._state, self.ports, users, version)
+            lines = amends(wanted, found.rules[version], "rule")
+            carrying = routes(self.config, self.ports, self._state.active, version)
+            lines += amends(carrying, found.routes[version], "route")
+            if lines:
+                _say(f"ipv{version}: {len(lines)} rules and routes set")
+                _batch(version, lines)
         for prober in self._probers:
             prober.versions = frozenset(self.ports[prober.uplink.name].ways)
-
-    def _amend(self, version: int) -> None:
-        users = dict(_users(pin.user for pin in self.config.pins if pin.user))
-        found = [rule_read(rule) for rule in _own_rules(version)]
-        lines = amends(rules(self.config, self._state, self.ports, users, version), found, "rule")
-        listed = [route_read(route, version) for route in _own_routes(version)]
-        lines += amends(routes(self.config, self.ports, self._state.active, version), listed, "route")
-        if lines:
-            _say(f"ipv{version}: {len(lines)} rules and routes set")
-            _batch(version, lines)
 
     def _found(self) -> list[str]:
         """The uplinks that the route in use goes by, as an agent before us left it."""

@@ -57,6 +57,8 @@ class Datagrams:
             while not self.stopping.is_set():
                 begun = time.monotonic()
                 self._send(selector, waiting)
+                for key, _ in selector.select(0):  # what came while this thread did not run is not lost
+                    self._hear(selector, waiting, key.data)
                 for late in [each for each, index in waiting.items() if begun - self._sent[index] > PATIENCE]:
                     self._done(selector, waiting, late)
                 while (left := begun + PULSE - time.monotonic()) > 0:

@@ -10,9 +10,9 @@ from tests.agents.wan_streams import Connection, Datagrams, going_on
 from tests.agents.wan_tunnel import FAR, tunnel
 from tests.bench.wan_contenders import HOLD, Contender
 
-OUTAGE = 10.0
+OUTAGE = 8.0
 """Seconds for which something stays dead; who has not left by then never does."""
-PATIENCE = 45.0
+PATIENCE = 40.0
 """Seconds in which loss and latency have to be noticed, and an uplink that is well again to be used."""
 SETTLED = 18.0
 """Seconds of good weather before it changes, so that windows have filled."""
