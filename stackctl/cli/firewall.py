@@ -1,13 +1,12 @@
 """`stackctl firewall …`: what hosts let in."""
 
-from typing import Annotated
-
 import typer
 
 from stackctl import project as projects
 from stackctl.capabilities import load_fleet
 from stackctl.capabilities.firewall import resolve
-from stackctl.cli.options import AsJson, Environment, ProjectPath
+from stackctl.cli.options import AsJson, HostName, ProjectPath, WhichEnvironment
+from stackctl.cli.whose import environment_of
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.schema.wording import similar
 from stackctl.views.firewall import firewall_json, firewall_text
@@ -22,15 +21,17 @@ def _firewall() -> None:
 
 @firewall.command()
 def show(
-    environment: Environment,
-    host: Annotated[str, typer.Argument(metavar="HOST", help="One of its hosts.", show_default=False)],
+    host: HostName,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     project: ProjectPath = None,
 ) -> None:
     """Show who may reach what on a host and why, without touching it."""
-    fleet = load_fleet(projects.of(project).root, environment)
+    root = projects.of(project).root
+    where = environment or environment_of(root, host)
+    fleet = load_fleet(root, where)
     if host not in fleet.hosts:
-        what = f"`{host}` is not a host of {environment}"
-        raise FindingsError(Finding("firewall show", what, similar(host, fleet.hosts)))
+        what = f"`{host}` is not a host of {where}"
+        raise FindingsError(Finding("HOST", what, similar(host, fleet.hosts)))
     spec = resolve(fleet, host)
     typer.echo(firewall_json(host, spec) if as_json else firewall_text(host, spec))

@@ -33,3 +33,9 @@ ProjectPath = Annotated[
     Path | None,
     typer.Option("--project", metavar="DIR", help="Folder with inventory/; default: the nearest one upward."),
 ]
+HostName = Annotated[
+    str, typer.Argument(metavar="HOST", help="A host of any environment.", show_default=False)
+]
+WhichEnvironment = Annotated[
+    str | None, typer.Option("--environment", metavar="ENV", help="Where more than one has the host.")
+]

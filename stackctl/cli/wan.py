@@ -10,8 +10,9 @@ import typer
 
 from stackctl import project as projects
 from stackctl.capabilities import load_fleet
-from stackctl.cli.options import AcceptKeys, AsJson, Environment, ProjectPath
+from stackctl.cli.options import AcceptKeys, AsJson, HostName, ProjectPath, WhichEnvironment
 from stackctl.cli.reach import reached
+from stackctl.cli.whose import environment_of
 from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.doctor import uplinks
 from stackctl.doctor.uplinks import Uplinks
@@ -23,7 +24,6 @@ from stackctl.views.wan import probe_text, uplinks_json, uplinks_text
 
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
-Host = Annotated[str, typer.Argument(metavar="HOST", help="A host with uplinks.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="UPLINK", help="As the inventory calls it.", show_default=False)]
 
 wan = typer.Typer(no_args_is_help=True, help="Look at a host's uplinks, and choose one.")
@@ -31,27 +31,24 @@ wan = typer.Typer(no_args_is_help=True, help="Look at a host's uplinks, and choo
 
 @wan.command()
 def status(
-    environment: Environment,
-    host: Annotated[
-        str | None, typer.Argument(metavar="[HOST]", help="Only this host.", show_default=False)
-    ] = None,
+    host: HostName,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
-    """Show the uplinks of hosts: which works, how well, and which is used. Exits 1 when something is wrong."""
-    hosts = [host] if host is not None else _with_uplinks(project, environment)
-    _tell(project, environment, hosts, ("status",), accept=accept, as_json=as_json)
+    """Show the uplinks of a host: which works, how well, and which is used. Exits 1 when something is wrong."""
+    _tell(project, environment, host, ("status",), accept=accept, as_json=as_json)
 
 
 @wan.command()
 def switch(
-    environment: Environment,
-    host: Host,
+    host: HostName,
     uplink: Name,
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="`90s`, `10m` or `2h`; then it is released.")
     ] = None,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
@@ -60,66 +57,68 @@ def switch(
 
     Connections that are open stay where they are, so that the other uplink can be worked on once they have ended.
     """
+    where = environment or environment_of(projects.of(project).root, host)
     limit = () if duration is None else ("--for", str(_seconds(duration)))
-    words = ("switch", _known(project, environment, host, uplink), *limit)
-    _tell(project, environment, [host], words, accept=accept, as_json=as_json)
+    words = ("switch", _known(project, where, host, uplink), *limit)
+    _tell(project, where, host, words, accept=accept, as_json=as_json)
 
 
 @wan.command()
 def release(
-    environment: Environment,
-    host: Host,
+    host: HostName,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
     """Let the agent choose again; the preferred uplink that works is used at once."""
-    _tell(project, environment, [host], ("release",), accept=accept, as_json=as_json)
+    _tell(project, environment, host, ("release",), accept=accept, as_json=as_json)
 
 
 @wan.command()
 def pause(
-    environment: Environment,
-    host: Host,
+    host: HostName,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
     """Have the agent leave everything as it is, whatever fails."""
-    _tell(project, environment, [host], ("pause",), accept=accept, as_json=as_json)
+    _tell(project, environment, host, ("pause",), accept=accept, as_json=as_json)
 
 
 @wan.command()
 def resume(
-    environment: Environment,
-    host: Host,
+    host: HostName,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
     """Have the agent go on after a pause."""
-    _tell(project, environment, [host], ("resume",), accept=accept, as_json=as_json)
+    _tell(project, environment, host, ("resume",), accept=accept, as_json=as_json)
 
 
 @wan.command(name="test")
 def probe(
-    environment: Environment,
-    host: Host,
+    host: HostName,
     uplink: Name,
+    environment: WhichEnvironment = None,
     as_json: AsJson = False,
     accept: AcceptKeys = False,
     project: ProjectPath = None,
 ) -> None:
     """Ask all targets once through one uplink. Exits 1 where too few answer."""
-    words = ("test", _known(project, environment, host, uplink))
-    asked, findings = _asked(project, environment, [host], words, accept=accept, quiet=as_json)
-    if host not in asked:
+    where = environment or environment_of(projects.of(project).root, host)
+    words = ("test", _known(project, where, host, uplink))
+    asked, findings = _asked(project, where, host, words, accept=accept, quiet=as_json)
+    if asked is None:
         raise FailureError(*findings)
-    status, out, err = asked[host]
+    status, out, err = asked
     try:
         told = json.loads(out)
     except ValueError:
-        raise FailureError(uplinks.unanswered(host, environment, status, err)) from None
+        raise FailureError(uplinks.unanswered(host, where, status, err)) from None
     typer.echo(
         json.dumps({"format": 1, "host": host, **told}, indent=2) if as_json else probe_text(host, told)
     )
@@ -129,24 +128,26 @@ def probe(
 
 def _tell(
     project: Path | None,
-    environment: str,
-    hosts: Sequence[str],
+    environment: str | None,
+    host: str,
     words: Sequence[str],
     *,
     accept: bool,
     as_json: bool,
 ) -> None:
-    """Have the agents do something, and show what they say after it."""
-    asked, unreached = _asked(project, environment, hosts, words, accept=accept, quiet=as_json)
-    seen: dict[str, Uplinks] = {}
+    """Have the host's agent do something, and show what it says after it."""
+    where = environment or environment_of(projects.of(project).root, host)
+    asked, unreached = _asked(project, where, host, words, accept=accept, quiet=as_json)
     wrong = list(unreached)
-    for host, (status, out, err) in asked.items():
+    found = None
+    if asked is not None:
+        status, out, err = asked
         found = uplinks.read(out)
         if found is None:
-            wrong.append(uplinks.unanswered(host, environment, status, err))
-            continue
-        seen[host] = found
-        wrong += uplinks.troubles(host, environment, found) if words[0] == "status" else ()
+            wrong.append(uplinks.unanswered(host, where, status, err))
+        elif words[0] == "status":
+            wrong += uplinks.troubles(host, found)
+    seen = {host: found} if found is not None else {}
     if as_json:
         typer.echo(uplinks_json(seen, wrong))
     else:
@@ -163,20 +164,13 @@ def _show(seen: Mapping[str, Uplinks], wrong: Sequence[Finding]) -> None:
 
 
 def _asked(
-    project: Path | None,
-    environment: str,
-    hosts: Sequence[str],
-    words: Sequence[str],
-    *,
-    accept: bool,
-    quiet: bool,
-) -> tuple[dict[str, tuple[int, str, str]], tuple[Finding, ...]]:
-    """Exit status and output of the agent's own command on each host, and why there is none of the others."""
-    for host in hosts:
-        _managed(project, environment, host)
-    with reached(project, environment, ",".join(hosts), "HOST", accept=accept, quiet=quiet) as (run, _):
-        told, findings = run.ask({host: [uplinks.order(*words)] for host in hosts})
-    return {host: (one.status, one.stdout, one.stderr) for host, (one,) in sorted(told.items())}, findings
+    project: Path | None, environment: str, host: str, words: Sequence[str], *, accept: bool, quiet: bool
+) -> tuple[tuple[int, str, str] | None, tuple[Finding, ...]]:
+    """Exit status and output of the agent's own command on the host, or why there is neither."""
+    _managed(project, environment, host)
+    with reached(project, environment, host, "HOST", accept=accept, quiet=quiet) as (run, _):
+        told, findings = run.ask({host: [uplinks.order(*words)]})
+    return next(((one.status, one.stdout, one.stderr) for (one,) in told.values()), None), findings
 
 
 def _managed(project: Path | None, environment: str, host: str) -> Wan:
@@ -196,15 +190,6 @@ def _managed(project: Path | None, environment: str, host: str) -> Wan:
 def _uplinks(fleet: Fleet, host: str) -> tuple[Uplink, ...]:
     found = fleet.hosts[host].wan
     return () if found is None else found.uplinks
-
-
-def _with_uplinks(project: Path | None, environment: str) -> list[str]:
-    fleet = load_fleet(projects.of(project).root, environment)
-    hosts = [name for name in sorted(fleet.hosts) if _uplinks(fleet, name)]
-    if not hosts:
-        what = f"no host of {environment} has uplinks"
-        raise FindingsError(Finding("ENV", what, "write them under `hosts.NAME.wan.uplinks`"))
-    return hosts
 
 
 def _known(project: Path | None, environment: str, host: str, uplink: str) -> str:

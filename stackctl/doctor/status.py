@@ -49,7 +49,7 @@ def read(job: Job, environment: str, answers: Sequence[Answered], hosts: Mapping
     seen = uplinks.read(told) if uplinks.wanted(job) is not None else None
     findings: list[Finding] = []
     if seen is not None:
-        findings += uplinks.troubles(job.host, environment, seen)
+        findings += uplinks.troubles(job.host, seen)
     elif uplinks.wanted(job) is not None:
         findings.append(uplinks.unanswered(job.host, environment, status, said))
     heard = peers.read(shaken, hosts)

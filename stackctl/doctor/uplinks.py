@@ -94,13 +94,13 @@ def unanswered(host: str, environment: str, status: int, said: str) -> Finding:
         return Finding(where, "there is no agent on the host yet", hint)
     lines = tuple(said.strip().splitlines())
     what = lines[-1] if lines else f"the agent gave no answer, exit status {status}"
-    hint = f"`stackctl wan status {environment} {host}`, and `systemctl status {UNIT}` there, tell more"
+    hint = f"`stackctl wan status {host}`, and `systemctl status {UNIT}` there, tell more"
     if status == _REFUSED:
         hint = f"run `stackctl apply {environment} --limit {host}`, which tells the agent what is written now"
     return Finding(where, what, hint, lines[:-1])
 
 
-def troubles(host: str, environment: str, seen: Uplinks) -> Iterator[Finding]:
+def troubles(host: str, seen: Uplinks) -> Iterator[Finding]:
     """What somebody should look at, worst first."""
     where = f"{host} · wan"
     if not seen.running:
@@ -108,7 +108,7 @@ def troubles(host: str, environment: str, seen: Uplinks) -> Iterator[Finding]:
         yield Finding(where, "the agent does not run, so that nobody leaves an uplink that fails", hint)
         return
     if seen.frozen:
-        test = f"`stackctl wan test {environment} {host} {seen.uplinks[0].name}`"
+        test = f"`stackctl wan test {host} {seen.uplinks[0].name}`"
         hint = f"the host or the targets may be at fault rather than the uplinks: {test} tells more"
         yield Finding(where, "all uplinks look bad, so that the agent moves nothing", hint)
     for uplink in seen.uplinks:

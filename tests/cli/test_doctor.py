@@ -24,7 +24,7 @@ def test_a_host_that_no_environment_has_is_told(capsys: pytest.CaptureFixture[st
 
     assert (done.code, done.err) == (
         2,
-        "HOST  no environment has a host `gpu9`\n  hint: see the files of inventory/\n",
+        "HOST  no environment has a host `gpu9`\n  hint: did you mean `gpu1`?\n",
     )
 
 

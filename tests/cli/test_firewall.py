@@ -18,7 +18,7 @@ placements: {chat: [{host: gpu1, devices: [cpu]}]}
 def test_who_may_reach_what_is_shown_without_a_host(capsys: Capsys, tmp_path: Path) -> None:
     root = project(tmp_path, CLOSED).root
 
-    ended = stackctl(capsys, "firewall", "show", "test", "gpu1", cwd=root)
+    ended = stackctl(capsys, "firewall", "show", "gpu1", cwd=root)
 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[:3] == [
@@ -31,7 +31,7 @@ def test_who_may_reach_what_is_shown_without_a_host(capsys: Capsys, tmp_path: Pa
 def test_machines_get_json(capsys: Capsys, tmp_path: Path) -> None:
     root = project(tmp_path, CLOSED).root
 
-    found = json.loads(stackctl(capsys, "firewall", "show", "test", "gpu1", "--json", cwd=root).out)
+    found = json.loads(stackctl(capsys, "firewall", "show", "gpu1", "--json", cwd=root).out)
 
     assert [rule["port"] for rule in found["firewall"]["rules"]] == [22, 8000]
 
@@ -39,8 +39,8 @@ def test_machines_get_json(capsys: Capsys, tmp_path: Path) -> None:
 def test_an_unknown_host_is_named_with_the_nearest(capsys: Capsys, tmp_path: Path) -> None:
     root = project(tmp_path, CLOSED).root
 
-    assert stackctl(capsys, "firewall", "show", "test", "gpu2", cwd=root) == (
+    assert stackctl(capsys, "firewall", "show", "gpu2", cwd=root) == (
         2,
         "",
-        "firewall show  `gpu2` is not a host of test\n  hint: did you mean `gpu1`?\n",
+        "HOST  no environment has a host `gpu2`\n  hint: did you mean `gpu1`?\n",
     )

@@ -76,6 +76,6 @@ def test_an_order_to_a_host_without_an_agent_fails_with_a_way_out(
     root = folder_of(tmp_path, sshd)
     hint = "gpu2 · wan  there is no agent on the host yet\n  hint: run `stackctl apply test --limit gpu2`\n"
 
-    for words in (("switch", "test", "gpu2", "lte"), ("status", "test"), ("test", "test", "gpu2", "lte")):
+    for words in (("switch", "gpu2", "lte"), ("status", "gpu2"), ("test", "gpu2", "lte")):
         done = stackctl(capsys, "wan", *words, cwd=root)
         assert (done.code, done.out, done.err) == (1, "", hint)

@@ -21,24 +21,24 @@ hosts:
     ("words", "told"),
     [
         (
-            ("switch", "test", "edge", "fiber"),
+            ("switch", "edge", "fiber"),
             "UPLINK  `fiber` is not an uplink of edge\n  hint: did you mean `fibre`?\n",
         ),
         (
-            ("test", "test", "edge", "x"),
+            ("test", "edge", "x"),
             "UPLINK  `x` is not an uplink of edge\n  hint: there are `fibre`, `lte`\n",
         ),
         (
-            ("switch", "test", "gpu1", "lte"),
+            ("switch", "gpu1", "lte"),
             "HOST  no uplinks of `gpu1` are written in test\n  hint: hosts with uplinks: edge\n",
         ),
         (
-            ("release", "test", "gpu2"),
+            ("release", "gpu2"),
             "HOST  no uplinks of `gpu2` are written in test\n  hint: hosts with uplinks: edge\n",
         ),
-        (("pause", "test", "egde"), "HOST  `egde` is not a host of test\n  hint: did you mean `edge`?\n"),
+        (("pause", "egde"), "HOST  no environment has a host `egde`\n  hint: did you mean `edge`?\n"),
         (
-            ("switch", "test", "edge", "lte", "--for", "soon"),
+            ("switch", "edge", "lte", "--for", "soon"),
             "--for  `soon` is no time\n  hint: write such as `90s`, `10m` or `2h`\n",
         ),
     ],
@@ -54,12 +54,17 @@ def test_what_is_not_there_is_told_with_what_is(
 def test_where_no_host_has_uplinks_it_is_said_how_to_write_them(capsys: Capsys, tmp_path: Path) -> None:
     root = project(tmp_path, "hosts: {gpu1: {address: 192.0.2.2}}\n").root
 
-    every, one = (
-        stackctl(capsys, "wan", "status", "test", cwd=root),
-        stackctl(capsys, "wan", "resume", "test", "gpu1", cwd=root),
-    )
+    done = stackctl(capsys, "wan", "resume", "gpu1", cwd=root)
 
-    assert every.err == (
-        "ENV  no host of test has uplinks\n  hint: write them under `hosts.NAME.wan.uplinks`\n"
+    assert done.err.endswith("hint: write them under `hosts.gpu1.wan.uplinks`\n")
+
+
+def test_another_environment_is_named_where_it_has_no_such_host(capsys: Capsys, tmp_path: Path) -> None:
+    root = project(tmp_path, FLEET).root
+
+    done = stackctl(capsys, "wan", "resume", "gpu9", "--environment", "test", cwd=root)
+
+    assert (done.code, done.err) == (
+        2,
+        "HOST  `gpu9` is not a host of test\n  hint: did you mean `gpu2`?\n",
     )
-    assert one.err.endswith("hint: write them under `hosts.gpu1.wan.uplinks`\n")

@@ -23,7 +23,7 @@ def lines(findings: list[Finding]) -> list[str]:
 
 
 def troubles(*given: dict[str, Any], **more: Any) -> list[str]:
-    return lines(list(uplinks.troubles("edge", "prod", told(*given, **more))))
+    return lines(list(uplinks.troubles("edge", told(*given, **more))))
 
 
 def test_two_uplinks_that_work_trouble_nobody() -> None:
@@ -67,7 +67,7 @@ def test_when_all_look_bad_the_targets_are_suspected_first() -> None:
 
     assert first == (
         "edge · wan | all uplinks look bad, so that the agent moves nothing | the host or the targets may be"
-        " at fault rather than the uplinks: `stackctl wan test prod edge fibre` tells more"
+        " at fault rather than the uplinks: `stackctl wan test edge fibre` tells more"
     )
 
 
@@ -92,7 +92,7 @@ def test_an_answer_that_is_none_is_not_understood(text: str) -> None:
         (
             1,
             "`lte` is down\n",
-            "`lte` is down | `stackctl wan status prod edge`, and `systemctl status stackctl-wan.service` there, tell more",
+            "`lte` is down | `stackctl wan status edge`, and `systemctl status stackctl-wan.service` there, tell more",
         ),
         (
             2,
@@ -106,7 +106,7 @@ def test_an_answer_that_is_none_is_not_understood(text: str) -> None:
             124,
             "",
             (
-                "the agent gave no answer, exit status 124 | `stackctl wan status prod edge`,"
+                "the agent gave no answer, exit status 124 | `stackctl wan status edge`,"
                 " and `systemctl status stackctl-wan.service` there, tell more"
             ),
         ),

@@ -211,10 +211,10 @@ def test_a_cable_that_comes_and_goes_is_left_alone_after_the_first_time(site: Si
 
 
 def test_an_operator_switches_for_maintenance_and_lets_go(site: Site) -> None:
-    assert site.stackctl("wan", "switch", LAB, "edge", "lte").returncode == 0
+    assert site.stackctl("wan", "switch", "edge", "lte").returncode == 0
     becomes(site, "wan2", 5)
 
-    assert site.stackctl("wan", "release", LAB, "edge").returncode == 0
+    assert site.stackctl("wan", "release", "edge").returncode == 0
     becomes(site, "wan1", 60)
 
 

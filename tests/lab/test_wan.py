@@ -58,7 +58,7 @@ def write(site: Site, uplinks: list[dict[str, Any]], **more: Any) -> None:
 
 def uplinks(site: Site) -> dict[str, Any]:
     """What the agent says of them."""
-    told = json.loads(site.stackctl("wan", "status", LAB, "--json").stdout)
+    told = json.loads(site.stackctl("wan", "status", "node", "--json").stdout)
     found: dict[str, Any] = told["hosts"]["node"]
     return found
 
@@ -134,8 +134,8 @@ def test_a_change_that_locks_out_brings_the_former_table_and_agent_back(site: Si
 
 
 def test_an_uplink_is_used_on_demand_until_it_is_released(site: Site) -> None:
-    forced = site.stackctl("wan", "switch", LAB, "node", "fibre", "--for", "5m")
-    released = site.stackctl("wan", "release", LAB, "node")
+    forced = site.stackctl("wan", "switch", "node", "fibre", "--for", "5m")
+    released = site.stackctl("wan", "release", "node")
 
     assert "held on fibre for 5 min more" in forced.stdout
     assert "held" not in released.stdout
