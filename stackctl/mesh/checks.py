@@ -101,7 +101,7 @@ def _uplinks(name: str, uplinks: tuple[Uplink, ...]) -> Iterator[tuple[Key, IPv4
         if isinstance(uplink.gateway, IPv4Address):
             yield (*key, "gateway"), IPv4Network(uplink.gateway), f"the router of {name}'s `{uplink.name}`"
         if uplink.address is not None:
-            yield (*key, "address"), IPv4Network(uplink.address), f"{name}'s address on `{uplink.name}`"
+            yield (*key, "address"), uplink.address.network, f"{name}'s address on `{uplink.name}`"
 
 
 def _routes(fleet: Fleet, mesh: Mesh) -> Iterator[Problem]:
