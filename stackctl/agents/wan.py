@@ -1192,6 +1192,7 @@ class Agent:
         self._selector.register(self._done, selectors.EVENT_READ, self._seen)
         self._reader: threading.Thread | None = None
         self._stale = False
+        self._versions = (4, 6) if any(each.gateway6 for each in config.uplinks) else (4,)
         self._control()
         self._probers = [Prober(config, each, self._selector, self._observe) for each in config.uplinks]
         self._began = time.monotonic()
@@ -1204,7 +1205,10 @@ class Agent:
 
     def run(self) -> None:
         """Until it is told to end; what the kernel holds stays."""
-        self._take(read_kernel((4, 6)))
+        self._take(read_kernel(self._versions))
+        if 6 not in self._versions:  # what another configuration left; the kernel may have no IPv6 at all
+            with contextlib.suppress(OSError, ValueError):
+                self._amend(read_kernel((6,)))
         self._look_at = time.monotonic() + SETTLED
         while not self.ending:
             due = min([self._look_at, self._write_at, *(each.wake() for each in self._probers)])
@@ -1295,12 +1299,11 @@ class Agent:
             self._stale = True
             return
         self._stale = False
-        versions = (4, 6) if any(each.gateway6 for each in self.config.uplinks) else (4,)
-        self._reader = _aside(self._read, versions)
+        self._reader = _aside(self._read)
 
-    def _read(self, versions: Sequence[int]) -> None:
+    def _read(self) -> None:
         try:
-            self._reading: Reading | None = read_kernel(versions)
+            self._reading: Reading | None = read_kernel(self._versions)
         except (OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
             _say(f"ip: {error!r}")
             self._reading = None
@@ -1319,13 +1322,18 @@ class Agent:
         self._take(self._reading)
 
     def _take(self, found: Reading) -> None:
-        """Have the kernel hold what it should."""
+        """Know the ports, and have the kernel hold what it should."""
         ours = {uplink.interface for uplink in self.config.uplinks}
         self._indexes = {each["ifindex"] for name, each in found.interfaces.items() if name in ours}
         for uplink in self.config.uplinks:
             port = port_of(uplink, found.interfaces, found.defaults, self.ports[uplink.name])
             self.ports[uplink.name] = port
             self._carrier(uplink.name, port.carrier)
+        self._amend(found)
+        for prober in self._probers:
+            prober.versions = frozenset(self.ports[prober.uplink.name].ways)
+
+    def _amend(self, found: Reading) -> None:
         users = dict(_users(pin.user for pin in self.config.pins if pin.user))
         for version in found.rules:
             wanted = rules(self.config, self._state, self.ports, users, version)
@@ -1335,8 +1343,6 @@ class Agent:
             if lines:
                 _say(f"ipv{version}: {len(lines)} rules and routes set")
                 _batch(version, lines)
-        for prober in self._probers:
-            prober.versions = frozenset(self.ports[prober.uplink.name].ways)
 
     def _found(self) -> list[str]:
         """The uplinks that the route in use goes by, as an agent before us left it."""

@@ -272,7 +272,7 @@ def test_a_plan_says_who_keeps_a_new_key_from_being_used(host: Host) -> None:
 
 def until(done: Callable[[], bool]) -> None:
     """Wait, for some seconds at most."""
-    end = monotonic() + 20
+    end = monotonic() + 120
     while not done():
         assert monotonic() < end
         sleep(0.05)
