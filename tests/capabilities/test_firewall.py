@@ -42,17 +42,14 @@ def spec(folder: Path, text: str, settings: str = PLAIN, host: str = "gpu1") -> 
 
 def let_in(found: FirewallSpec) -> list[str]:
     """Ports, for whom and from where, as a person would say it."""
-    return [
-        f"{rule.name} {rule.reason}: "
-        + (
-            ", ".join(
-                f"{source.name} {source.network}{f' by {source.interface}' if source.interface else ''}"
-                for source in rule.sources or ()
-            )
-            or rule.audience
-        )
-        for rule in found.rules
-    ]
+    told = []
+    for rule in found.rules:
+        by = [f" by {source.interface}" if source.interface else "" for source in rule.sources or ()]
+        listed = [
+            f"{source.name} {source.network}{way}" for source, way in zip(rule.sources or (), by, strict=True)
+        ]
+        told.append(f"{rule.name} {rule.reason}: {', '.join(listed) or rule.audience}")
+    return told
 
 
 def test_a_host_without_the_setting_is_left_as_it_is(tmp_path: Path) -> None:
@@ -282,10 +279,7 @@ def test_the_mesh_s_interface_is_not_outside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "warning"),
     [
-        (
-            "{management: [10.9.0.0/24]}",
-            "`hosts.gpu1.firewall` knows of no way to the internet",
-        ),
+        ("{management: [10.9.0.0/24]}", "`hosts.gpu1.firewall` knows of no way to the internet"),
         (
             "{management: [10.9.0.0/24], outside: [wan1], clients: [10.5.0.0/16]}",
             (
