@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from stackctl import servers
 from stackctl.capabilities import ORDER, name_of
+from stackctl.capabilities.firewall import OPENS
 from stackctl.core.model import manuals
 from stackctl.core.secret import SecretRef
 from stackctl.schema.catalogue import Catalogue
@@ -26,6 +27,12 @@ MIRRORS = (
     "tests/capabilities/test_{0}.py",
     "tests/golden/{0}",
 )
+
+
+def test_the_firewall_asks_every_other_capability_what_it_listens_on() -> None:
+    assert [name_of(capability) for capability in OPENS] == [
+        name for name in CAPABILITIES if name != "firewall"
+    ]
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
