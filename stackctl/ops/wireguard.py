@@ -169,6 +169,9 @@ def _note(spec: WireguardSpec, found: Found, keys: Keys) -> None:
         f"WireGuard key {spec.number}",
         **({"public": keys.public[spec.number]} if spec.number in keys.public else {}),
     )
+    file = found.file
+    kept = {"mode": f"{file.mode:o}", "sha256": file.sha256} if file is not None else {}
+    saw(f"file {config_file(spec.device)}", **kept)
     state = "active" if found.active and found.running.public else "inactive"
     boot = "enabled" if found.enabled else "disabled"
     saw(f"interface {spec.device}", state=state, boot=boot, peers=str(len(found.running.peers)))

@@ -1,6 +1,7 @@
 """Hosts as network namespaces with WireGuard as a program: what is rendered, run for real."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -37,8 +38,10 @@ touch @FOLDER@/following
 
 
 def missing() -> list[str]:
-    """Programs that this needs and this machine lacks."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+    """What this needs and this machine lacks."""
+    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
+    lacking += [] if os.geteuid() == 0 else ["root"]
+    return lacking + ([] if Path("/dev/net/tun").exists() else ["/dev/net/tun"])
 
 
 class Room:

@@ -1,6 +1,9 @@
 """An interface's file with its keys, and what is said of the difference between it and a kernel."""
 
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from stackctl.mesh.interface import (
     strayed,
 )
 
+GOLDEN = Path(__file__).parents[1] / "golden/mesh/wireguard"
 A, B, C = (letter * 42 + "A=" for letter in "abc")
 MASTER = "an-hour-of-rain-on-a-tin-roof-in-april"
 RENDERED = """\
@@ -151,3 +155,24 @@ def test_a_key_on_its_way_is_no_stray() -> None:
 
 def test_names_with_one_key_are_told_together() -> None:
     assert list(same_keys({"a": A, "b": B, "c": A})) == [("a", "c")]
+
+
+@pytest.mark.skipif(shutil.which("wg-quick") is None, reason="needs wireguard-tools")
+@pytest.mark.parametrize("file", sorted(GOLDEN.rglob("wg0.conf")), ids=lambda path: path.parts[-4])
+def test_what_a_reviewer_has_seen_is_taken_apart_by_wireguards_own_tool(tmp_path: Path, file: Path) -> None:
+    copy = tmp_path / "wg0.conf"
+    copy.write_text(file.read_text())
+    copy.chmod(0o600)
+
+    done = subprocess.run(["wg-quick", "strip", copy], capture_output=True, text=True, check=True)
+
+    rows = [row for row in done.stdout.splitlines() if row and row[0] != "#"]
+    assert rows[:3] == ["[Interface]", "ListenPort = 51820", "FwMark = 0x100"]
+    assert {row.partition(" = ")[0] for row in rows[3:]} <= {
+        "[Peer]",
+        "PublicKey",
+        "PresharedKey",
+        "AllowedIPs",
+        "Endpoint",
+        "PersistentKeepalive",
+    }

@@ -19,6 +19,7 @@ from tests.agents.wireguard import public_of
 from tests.engine.fleet import one_host
 from tests.inventory import project
 from tests.mesh.rooms import Room, missing, rooms
+from tests.ops.seen import seen
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}")
 
@@ -178,6 +179,16 @@ def test_another_private_key_is_put_right(host: Host) -> None:
     host.room.run("sh", "-c", "wg genkey | wg set wg0 private-key /dev/stdin")
 
     assert host.apply() == ["tell wg0: it runs with another key; gpu3 joins once its key is known"]
+
+
+def test_what_it_keeps_is_noted_for_the_receipt(host: Host) -> None:
+    host.apply()
+
+    things = seen(host.run())
+    public = host.room.run("wg", "show", "wg0", "public-key").strip()
+    assert things["WireGuard key 1"] == {"public": public}
+    assert things["interface wg0"] == {"state": "active", "boot": "enabled", "peers": "1"}
+    assert things["file /etc/wireguard/wg0.conf"]["mode"] == "600"
 
 
 def test_two_hosts_with_one_key_are_found_in_the_plan(host: Host) -> None:
