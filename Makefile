@@ -12,7 +12,7 @@ RUN := .venv/bin/
 BASE_PACKAGES := python3 python3-venv ca-certificates
 LAB_PACKAGES := mmdebstrap systemd-container dbus iproute2 nftables docker-registry openssh-client openssl procps zstd
 VM_PACKAGES := qemu-system-x86 e2fsprogs
-TEST_PACKAGES := $(LAB_PACKAGES) gcc git gpg gpg-agent haproxy libc6-dev nebula openssh-server espeak-ng vagrant vagrant-libvirt
+TEST_PACKAGES := $(LAB_PACKAGES) gcc git gpg gpg-agent haproxy libc6-dev nebula openssh-server espeak-ng vagrant vagrant-libvirt wireguard-go wireguard-tools
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -52,7 +52,7 @@ vllm-test: ## the tests with a real vLLM on the CPU: about 20 minutes and 20 GB 
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(RUN)pytest -m vllm
 
-test-vm: ## the tests on virtual machines, with kernels and reboots of their own: five minutes, and hours more for the driver without KVM
+test-vm: ## the tests on virtual machines, with kernels and reboots of their own: ten minutes, and up to two hours more for the driver without KVM
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
 	$(RUN)pytest -m vm
 

@@ -107,9 +107,9 @@ def test_an_apply_says_that_the_driver_does_not_find_its_gpu(node: Node) -> None
     done = node.apply(seconds=BUILD_SECONDS)
 
     assert done.returncode == 1
-    assert "No such device" in done.stderr
+    assert "the driver's module is good, and finds no GPU that it can drive" in done.stderr
     assert "read `journalctl -k -b -g NVRM` on the host" in done.stderr
-    assert node.plan() == ["load the driver"]
+    assert node.plan() == ["load the driver", "keep the driver loaded"]
 
 
 def test_the_doctor_tells_each_rung_that_rests_on_the_loaded_driver(node: Node) -> None:
