@@ -3,7 +3,6 @@
 The tests of this module share one lab and build on each other, in order.
 """
 
-import itertools
 import json
 import shlex
 import subprocess
@@ -26,8 +25,9 @@ LAB = "t-net"
 ADDRESSES = {"edge": "10.89.0.11", "gpu1": "10.89.0.12"}
 INSIDE = {"edge": "10.77.0.11", "gpu1": "10.77.0.12"}
 ROLES = {"edge": ["gateway"], "gpu1": ["models"]}
-PORTS = itertools.count(7800)
+PORTS = range(7800, 7810)
 """One for each connection: what is left of an earlier one is not in the way."""
+_ports = iter(PORTS)
 SLACK = 2.0
 """Seconds that a shared machine may add to what the agent promises."""
 
@@ -48,7 +48,10 @@ def host(name: str, **settings: Any) -> dict[str, Any]:
             "address": INSIDE[name],
             "endpoints": [f"198.18.1.{number}", f"198.18.2.{number}"],
         },
-        "firewall": {"management": ["10.89.0.250/32"]},
+        "firewall": {
+            "management": ["10.89.0.250/32"],
+            "open": [{"ports": [*PORTS], "sources": ["mesh"], "reason": "connections of these tests"}],
+        },
         **settings,
     }
 
@@ -96,7 +99,7 @@ def becomes(site: Site, interface: str, seconds: float = 30) -> float:
 @contextmanager
 def talking(site: Site) -> Iterator[subprocess.Popen[str]]:
     """A TCP connection within the mesh over which the far end counts ten times a second."""
-    port = next(PORTS)
+    port = next(_ports)
     serve = (
         f"import socket,time\nserver=socket.create_server(('{INSIDE['gpu1']}',{port}))\npeer,_=server.accept()\n"
         "n=0\nwhile True:\n peer.sendall(f'{n}\\n'.encode()); n+=1; time.sleep(.1)"
