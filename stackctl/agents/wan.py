@@ -1081,9 +1081,8 @@ def _follow() -> None:
     """Have what remembers the old way find the new one."""
     for line in _run("wg", "show", "all", "endpoints").splitlines():
         interface, key, endpoint = line.split("\t")
-        if endpoint.startswith(
-            "["
-        ):  # setting it anew forgets the source address; over IPv4 the mark does that
+        # Setting it anew forgets the source address of IPv6; over IPv4 the mark does that.
+        if endpoint.startswith("["):
             _run("wg", "set", interface, "peer", key, "endpoint", endpoint)
     _run("resolvectl", "flush-caches")
 
