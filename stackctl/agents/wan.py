@@ -703,38 +703,6 @@ def described(
 ) -> dict[str, Any]:
     """The state as people and programs read it, times in seconds since 1970; `kept` is for the next start."""
     ahead = wall - now
-    uplinks = []
-    for name in config.ranked:
-        health, uplink = state.uplinks[name], config.uplink(name)
-        loss, rtt = quality(health, config.quorum) or (None, None)
-        ways = {f"ipv{version}": asdict(way) for version, way in sorted(ports[name].ways.items())}
-        usable = health.since + health.hold + ahead if health.phase == "recovering" else None
-        uplinks.append(
-            {
-                "name": name,
-                "number": uplink.number,
-                "interface": uplink.interface,
-                "phase": health.phase,
-                "since": health.since + ahead,
-                "active": name in state.active,
-                "carrier": health.carrier,
-                "loss": loss,
-                "rtt": rtt if rtt is not None and math.isfinite(rtt) else None,
-                "usable_at": usable,
-                **ways,
-            }
-        )
-    kept = {
-        "forced": state.forced,
-        "until": state.until,
-        "paused": state.paused,
-        "switches": state.switches,
-        "switched": state.switched,
-        "uplinks": {
-            name: {"phase": each.phase, "since": each.since, "falls": each.falls, "hold": each.hold}
-            for name, each in state.uplinks.items()
-        },
-    }
     return {
         "version": 1,
         "running": True,
@@ -747,8 +715,42 @@ def described(
         "frozen": state.frozen,
         "switches": state.switches,
         "last_switch": state.switched and state.switched + ahead,
-        "uplinks": uplinks,
-        "kept": kept,
+        "uplinks": [_told(config, name, state, ports[name], ahead) for name in config.ranked],
+        "kept": _kept(state),
+    }
+
+
+def _told(config: Config, name: str, state: State, port: Port, ahead: float) -> dict[str, Any]:
+    health, uplink = state.uplinks[name], config.uplink(name)
+    loss, rtt = quality(health, config.quorum) or (None, None)
+    return {
+        "name": name,
+        "number": uplink.number,
+        "interface": uplink.interface,
+        "phase": health.phase,
+        "since": health.since + ahead,
+        "active": name in state.active,
+        "carrier": health.carrier,
+        "loss": loss,
+        "rtt": rtt if rtt is not None and math.isfinite(rtt) else None,
+        "usable_at": health.since + health.hold + ahead if health.phase == "recovering" else None,
+        **{f"ipv{version}": asdict(way) for version, way in sorted(port.ways.items())},
+    }
+
+
+def _kept(state: State) -> dict[str, Any]:
+    """Times are those of the monotonic clock, which goes on as long as the folder of the state is kept."""
+    fields = ("phase", "since", "falls", "hold")
+    return {
+        "forced": state.forced,
+        "until": state.until,
+        "paused": state.paused,
+        "switches": state.switches,
+        "switched": state.switched,
+        "uplinks": {
+            name: {field: getattr(health, field) for field in fields}
+            for name, health in state.uplinks.items()
+        },
     }
 
 
@@ -1081,9 +1083,8 @@ def _follow() -> None:
     """Have what remembers the old way find the new one."""
     for line in _run("wg", "show", "all", "endpoints").splitlines():
         interface, key, endpoint = line.split("\t")
-        if endpoint.startswith(
-            "["
-        ):  # setting it anew forgets the source address; over IPv4 the mark does that
+        # Setting it anew forgets the source address of IPv6; over IPv4 the mark does that.
+        if endpoint.startswith("["):
             _run("wg", "set", interface, "peer", key, "endpoint", endpoint)
     _run("resolvectl", "flush-caches")
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LINK = Path(__file__).with_name("wan_link.py")
+ROLES = ("host", "lan", "isp1", "isp2", "core", "box")
 ECHO = Path(__file__).with_name("wan_echo.py")
 TARGETS = ("1.1.1.1", "8.8.8.8", "9.9.9.9")
 TARGETS6 = ("2001:db8:f::1", "2001:db8:f::2", "2001:db8:f::3")
@@ -108,20 +109,20 @@ class Rig:
             for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()
-        for role in ("host", "isp1", "isp2", "core", "box"):
+        for role in ROLES:
             subprocess.run(["ip", "netns", "del", self.namespace(role)], check=False, capture_output=True)
         shutil.rmtree(self.folder)
 
 
 @contextlib.contextmanager
-def rig(*, impaired: Sequence[int] = ()) -> Iterator[Rig]:
-    """All of it up; providers in `impaired` are behind a cable with weather."""
+def rig(*, impaired: Sequence[int] = (), shared: bool = False) -> Iterator[Rig]:
+    """All of it up; providers in `impaired` are behind a cable with weather, `shared` has both on one LAN."""
     folder = Path(tempfile.mkdtemp(prefix="t-wan-"))
     made = Rig(folder, f"t-{folder.name[6:]}")
     try:
         (folder / "wireguard").mkdir()
         Path("/run/wireguard").mkdir(exist_ok=True)
-        _wire(made, impaired)
+        _wire(made, impaired, shared)
         made.start("core", sys.executable, ECHO, *TARGETS)
         until(lambda: made.run("core", "ss", "-Htln").count(":7 ") == len(TARGETS))
         yield made
@@ -172,19 +173,27 @@ _SYSCTL = (
 )
 
 
-def _wire(made: Rig, impaired: Sequence[int]) -> None:
-    for role in ("host", "isp1", "isp2", "core", "box"):
+def _wire(made: Rig, impaired: Sequence[int], shared: bool) -> None:
+    for role in ROLES:
         subprocess.run(["ip", "netns", "add", made.namespace(role)], check=True)
         made.run(role, "sysctl", "-qw", *_SYSCTL)
         made.run(role, "ip", "link", "set", "lo", "up")
     _cable(made, "box", "eth0", "host", "box")
+    if shared:
+        made.run("lan", "ip", "link", "add", "name", "lan", "up", "type", "bridge")
+        _cable(made, "host", "wan1", "lan", "host")
+        made.run("lan", "ip", "link", "set", "host", "master", "lan")
     for number in (1, 2):
-        _cable(made, "host", f"wan{number}", f"isp{number}", "lan")
+        if shared:
+            _cable(made, f"isp{number}", "lan", "lan", f"isp{number}")
+            made.run("lan", "ip", "link", "set", f"isp{number}", "master", "lan")
+        else:
+            _cable(made, "host", f"wan{number}", f"isp{number}", "lan")
         if number in impaired:
             _impaired(made, number)
         else:
             _cable(made, f"isp{number}", "core", "core", f"isp{number}")
-    for role, lines in _addresses().items():
+    for role, lines in _addresses(shared).items():
         made.run(role, "ip", "-batch", "-", text="\n".join(lines) + "\n")
     made.run("host", "nft", "-f", "-", text=_HOST)
     made.run("core", "nft", "-f", "-", text=_FAULTS)
@@ -211,7 +220,7 @@ def _impaired(made: Rig, number: int) -> None:
     assert link.stdout.readline() == "ready\n"
 
 
-def _addresses() -> dict[str, list[str]]:
+def _addresses(shared: bool) -> dict[str, list[str]]:
     lines: dict[str, list[str]] = {
         "box": ["addr add 172.30.0.2/24 dev eth0", "route add default via 172.30.0.1"],
         "host": ["addr add 172.30.0.1/24 dev box"],
@@ -221,12 +230,12 @@ def _addresses() -> dict[str, list[str]]:
     for number in (1, 2):
         host, isp, core = lines["host"], lines.setdefault(f"isp{number}", []), lines["core"]
         host += [
-            f"addr add {HOME[number]}/24 dev wan{number}",
-            f"addr add {HOME6[number]}/64 dev wan{number} nodad",
+            f"addr add {HOME[number]}/24 dev wan{1 if shared else number}",
+            f"addr add {HOME6[number]}/64 dev wan{1 if shared else number} nodad",
         ]
         host += [
-            f"route add default via {GATEWAY[number]} dev wan{number} metric {number}00",
-            f"route add ::/0 via {GATEWAY6[number]} dev wan{number} metric {number}00",
+            f"route add default via {GATEWAY[number]} dev wan{1 if shared else number} metric {number}00",
+            f"route add ::/0 via {GATEWAY6[number]} dev wan{1 if shared else number} metric {number}00",
         ]
         isp += [f"addr add {GATEWAY[number]}/24 dev lan", f"addr add {GATEWAY6[number]}/64 dev lan nodad"]
         isp += [f"addr add 10.0.{number}.2/30 dev core", f"addr add 2001:db8:a{number}::2/64 dev core nodad"]

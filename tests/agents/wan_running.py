@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.agents.wan_rig import GATEWAY, HOME, TARGETS, Rig, until
+from tests.agents.wan_rig import GATEWAY, GATEWAY6, HOME, TARGETS, Rig, until
 
 AGENT = Path(__file__).parents[2] / "stackctl/agents/wan.py"
 NAMES = {1: "fibre", 2: "lte"}
@@ -95,3 +95,16 @@ def agent(made: Rig, written: Mapping[str, Any], **environment: str) -> Running:
     except TimeoutError as error:
         raise TimeoutError(running.log()) from error
     return running
+
+
+def started(made: Rig, numbers: Mapping[str, float] | None = None, **changed: Any) -> Running:
+    """An agent that knows both uplinks to be well and uses the first."""
+    running = agent(made, configuration(numbers or probing(), **changed))
+    until(lambda: set(running.phases.values()) == {"up"})
+    return running
+
+
+def with_ipv6() -> list[dict[str, Any]]:
+    """Both uplinks, with their routers for IPv6."""
+    uplinks = configuration(probing())["uplinks"]
+    return [uplink | {"gateway6": GATEWAY6[number]} for number, uplink in enumerate(uplinks, 1)]
