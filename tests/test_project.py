@@ -28,5 +28,5 @@ def test_a_projects_own_deploy_wins_over_the_stock_one(tmp_path: Path) -> None:
 
 
 def test_a_deploy_that_is_nowhere_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FindingsError, match="there is no deploy `mesh`"):
-        Project(tmp_path).deploy("mesh")
+    with pytest.raises(FindingsError, match="there is no deploy `nowhere`"):
+        Project(tmp_path).deploy("nowhere")
