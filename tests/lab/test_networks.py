@@ -236,3 +236,19 @@ def test_an_agent_that_was_killed_leaves_the_way_and_comes_back(site: Site) -> N
 
     assert told[0].lost == 0
     assert site.on("edge", "systemctl is-active stackctl-wan") == "active\n"
+
+
+def test_a_mesh_that_takes_the_operators_own_way_is_taken_back(site: Site) -> None:
+    mesh = {**host("gpu1")["mesh"], "routes": ["10.89.0.250/32"]}
+    site.write({"chat": FAKE}, environment(gpu1=host("gpu1", mesh=mesh)))
+    begun = time.monotonic()
+
+    done = site.stackctl("apply", LAB, "--yes", "--limit", "edge")
+    back = time.monotonic() - begun
+    site.write({"chat": FAKE}, environment())
+
+    assert done.returncode == 1
+    assert "the change to mesh cut this machine off; the host is as it was before" in done.stderr
+    assert back < 90
+    assert site.on("edge", "ip route get 10.89.0.250").split()[2] == "eth0"
+    assert planned(site) == [0, 0]
