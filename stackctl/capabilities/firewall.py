@@ -44,6 +44,7 @@ _WHO = {"management": "operators and monitoring", "clients": "the gateway's clie
 AUDIENCES: Mapping[Audience, str] = {
     "gateways": "gateways",
     "fleet": "all hosts",
+    "site": "hosts of its site",
     "clients": "clients",
     "management": "management",
     "world": EVERYBODY,

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Audience = Literal["gateways", "fleet", "clients", "management", "world"]
-"""Who is meant to reach it: hosts with the role `gateway`; all hosts; whoever may ask the gateway; operators and
+Audience = Literal["gateways", "fleet", "site", "clients", "management", "world"]
+"""Who is meant to reach it: hosts with the role `gateway`; all hosts; the hosts of its own site at their `address`,
+beneath the mesh; whoever may ask the gateway; operators and
 monitoring; everybody, uplinks included."""
 
 

@@ -231,12 +231,15 @@ def _routes(fleet: Fleet, mesh: Mesh, host: str, mtu: int) -> Iterator[Route]:
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
-    """The tunnel's own port, for the world where the host can be dialled; within the mesh hosts speak of new keys."""
+    """The tunnel's own port, behind a NAT for those at its site alone; within the mesh hosts speak of new keys."""
     mesh, own = fleet.network.mesh, fleet.hosts[host].mesh
     if mesh is None or own is None:
         return ()
     keys = Opening(mesh.port + 1, "udp", "fleet", "hosts that say they know a new key")
-    return (keys,) if own.nat else (Opening(mesh.port, "udp", "world", "mesh"), keys)
+    near = any(own.near(other) for name, _, other in members(fleet) if name != host)
+    if own.nat and not near:
+        return (keys,)
+    return (Opening(mesh.port, "udp", "site" if own.nat else "world", "mesh"), keys)
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:

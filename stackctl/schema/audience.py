@@ -28,6 +28,8 @@ def sources(fleet: Fleet, host: str, firewall: Firewall, audience: Audience) -> 
             found = _hosts(fleet, host, fleet.with_role("gateway"))
         case "fleet":
             found = _hosts(fleet, host, fleet.hosts)
+        case "site":
+            found = _site(fleet, host)
         case "clients":
             found = [*_around(fleet, host), *_named("clients", firewall.clients), *_management(firewall)]
         case "management":
@@ -73,6 +75,14 @@ def _hosts(fleet: Fleet, host: str, names: Iterable[str]) -> list[Source]:
         else:
             found.append(Source(f"{fleet.hosts[name].address}/32", name))
     return found
+
+
+def _site(fleet: Fleet, host: str) -> list[Source]:
+    """Members of the mesh that dial the host at its `address`."""
+    own = member(fleet, host)
+    others = ((name, member(fleet, name)) for name in sorted(set(fleet.hosts) - {host}))
+    near = [name for name, other in others if own is not None and other is not None and own.near(other)]
+    return [Source(f"{fleet.hosts[name].address}/32", name) for name in near]
 
 
 def _mesh(fleet: Fleet, host: str) -> Iterator[Source]:

@@ -70,6 +70,19 @@ def test_in_a_mesh_hosts_are_let_in_by_its_interface_alone(tmp_path: Path) -> No
     ]
 
 
+def test_behind_a_nat_hosts_of_one_site_dial_each_other_beneath_the_mesh(tmp_path: Path) -> None:
+    nat = "mesh: {address: 10.77.0.NUMBER, nat: true, site: hall}"
+    text = f"""\
+network: {{mesh: {{subnet: 10.77.0.0/24}}}}
+hosts:
+  edge: {{address: 10.1.0.11, mesh: {{address: 10.77.0.11}}}}
+  gpu1: {{address: 10.0.0.12, {nat.replace("NUMBER", "12")}, firewall: FIREWALL}}
+  gpu2: {{address: 10.0.0.13, {nat.replace("NUMBER", "13")}}}
+"""
+
+    assert "51820/udp mesh: gpu2 10.0.0.13/32" in let_in(spec(tmp_path, text))
+
+
 def test_a_gateway_without_a_mesh_is_for_the_hosts_for_clients_and_for_operators(tmp_path: Path) -> None:
     text = LAN.replace("outside: [eth1]", "outside: [eth1], clients: [10.5.0.0/16]")
 

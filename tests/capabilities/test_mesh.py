@@ -71,12 +71,13 @@ def test_a_host_without_a_place_has_no_mesh_and_is_warned_of(tmp_path: Path) -> 
     ]
 
 
-def test_only_a_host_that_is_dialled_opens_its_port_to_the_world(tmp_path: Path) -> None:
+def test_a_port_is_open_to_those_who_dial_the_host(tmp_path: Path) -> None:
     read = fleet(tmp_path, WIDE)
     keys = Opening(51821, "udp", "fleet", "hosts that say they know a new key")
 
     assert mesh.openings(read, "edge") == (Opening(51820, "udp", "world", "mesh"), keys)
-    assert mesh.openings(read, "gpu1") == (keys,)
+    assert mesh.openings(read, "gpu1") == (Opening(51820, "udp", "site", "mesh"), keys)
+    assert mesh.openings(read, "gpu3") == (keys,)
 
 
 def test_hosts_and_models_have_names_in_the_mesh(tmp_path: Path) -> None:

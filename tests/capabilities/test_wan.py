@@ -163,7 +163,7 @@ def test_the_agent_is_the_packages_own(tmp_path: Path) -> None:
     found = project(tmp_path, host(TWO))
     files = files_of(job(load_fleet(found.root, "test"), found, "a"), "wan")
 
-    assert files["usr/lib/stackctl/wan.py"] == Path(agent.__file__).read_text("utf-8")
+    assert files["usr/lib/stackctl/wan.py"].endswith(f"\n{Path(agent.__file__).read_text('utf-8')}")
 
 
 @pytest.mark.skipif(not Path(NFT).exists() or os.geteuid() != 0, reason="needs nft and root")
