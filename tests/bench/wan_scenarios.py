@@ -18,6 +18,8 @@ SETTLED = 18.0
 """Seconds of good weather before it changes, so that windows have filled."""
 UP, DOWN, FLAPPING = 6.0, 5.0, 90.0
 """Seconds: of a flap's two halves, and of all of them."""
+RESENT = 30.0
+"""Seconds that TCP may take until it tries again; it doubles its patience with each packet that it lost."""
 LONG_HOLD = 60.0
 """The hold of the profiles, which flaps are measured with."""
 
@@ -63,6 +65,13 @@ class Watch:
         while self.source() != address and time.monotonic() < end:
             time.sleep(0.02)
         return self.source() == address
+
+    def speaks(self) -> bool:
+        """Whether the session carries words again, once TCP has had time to send anew what loss has swallowed."""
+        begin = time.monotonic()
+        while self.session.times[-1] < begin and time.monotonic() < begin + RESENT:
+            time.sleep(0.05)
+        return self.session.times[-1] >= begin
 
     def noticed(self) -> float | None:
         left = (at for at, source in self.datagrams.sources if at > self.struck and source != HOME[1])
@@ -131,7 +140,7 @@ def measure(contender: Contender, scenario: str) -> Outcome:
         with going_on(here, Datagrams()) as datagrams, going_on(here, Connection(FAR)) as session:
             watch = Watch(made, datagrams, session)
             SCENARIOS[scenario](watch)
-            alive = session.dialled == 1 and time.monotonic() - session.times[-1] < 2
+            alive = watch.speaks() and session.dialled == 1
             silence = session.gap()
         return Outcome(
             contender.name,
