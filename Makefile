@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check lint lab-test fault-test vllm-test test-vm bench lock setup
+.PHONY: help demo down test check lint lab-test fault-test vllm-test test-vm bench net-bench lock setup
 
 PYTHON ?= python3
 export PYTHON
@@ -12,7 +12,7 @@ RUN := .venv/bin/
 BASE_PACKAGES := python3 python3-venv ca-certificates
 LAB_PACKAGES := mmdebstrap systemd-container dbus iproute2 nftables docker-registry openssh-client openssl procps zstd
 VM_PACKAGES := qemu-system-x86 e2fsprogs
-TEST_PACKAGES := $(LAB_PACKAGES) gcc git gpg gpg-agent haproxy libc6-dev nebula openssh-server espeak-ng vagrant vagrant-libvirt wireguard-go wireguard-tools
+TEST_PACKAGES := $(LAB_PACKAGES) conntrack gcc git gpg gpg-agent haproxy libc6-dev nebula openssh-server espeak-ng vagrant vagrant-libvirt wireguard-go wireguard-tools
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -59,6 +59,11 @@ test-vm: ## the tests on virtual machines, with kernels and reboots of their own
 bench: ## measure beside pyinfra and Ansible, on a quiet machine: BENCH="--hosts 1" for less of it
 	.ci/setup $(BASE_PACKAGES) $(LAB_PACKAGES) gcc libc6-dev
 	$(RUN)python -m tests.bench $(BENCH)
+
+net-bench: ## measure uplinks beside keepalived, foolsm and metric routes, and the mesh as it grows: about 30 minutes, on a quiet machine
+	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES) keepalived fping $$(apt-cache show foolsm >/dev/null 2>&1 && echo foolsm || echo lsm)
+	$(RUN)python -m tests.bench.wan
+	$(RUN)python -m tests.bench.mesh
 
 setup: ## only set up
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)

@@ -111,11 +111,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Pin:
-    """What keeps to one uplink; of `user` and `source` one is given."""
+    """What keeps to one uplink; of `user`, `source` and `mesh` one is given."""
 
     uplink: str
     user: str | None = None
     source: str | None = None
+    mesh: bool = False
 
 
 @dataclass(frozen=True)
@@ -560,6 +561,8 @@ def rules(
             wanted.append(f"pref {130 + index} uidrange {users[pin.user]}-{users[pin.user]} {lookup}")
         if pin.source and (":" in pin.source) == (version == 6):
             wanted.append(f"pref {130 + index} from {pin.source} {lookup}")
+        if pin.mesh:
+            wanted.insert(1, f"pref 95 fwmark 0x100/0x100 {lookup}")
     wanted.append(f"pref 200 lookup {ACTIVE}")
     return [f"{rule} protocol {PROTOCOL}" for rule in wanted]
 

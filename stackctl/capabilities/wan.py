@@ -52,11 +52,12 @@ class UplinkSpec:
 
 @dataclass(frozen=True)
 class PinSpec:
-    """Traffic that keeps to one uplink; `user` or `source` says which."""
+    """Traffic that keeps to one uplink; `user`, `source` or `mesh` says which."""
 
     uplink: str
     user: str | None
     source: str | None
+    mesh: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def _target(target: Target) -> dict[str, str | int]:
 
 
 def _pin(pin: Pin) -> PinSpec:
-    return PinSpec(pin.uplink, pin.user, None if pin.source is None else str(pin.source))
+    return PinSpec(pin.uplink, pin.user, None if pin.source is None else str(pin.source), pin.mesh)
 
 
 def _before(fleet: Fleet, host: str) -> tuple[str, ...]:

@@ -56,6 +56,9 @@ def kernel_settings(wan: Wan) -> dict[str, str]:
     }
     own = {_conf(name, key): value for name in names for key, value in _ON_UPLINKS.items()}
     more = {"net.ipv4.conf.all.src_valid_mark": "1", "net.ipv4.tcp_mtu_probing": "1"}
+    if wan.mode == "weighted":  # by ports too, or all that goes to one address would take one uplink
+        versions = (4, 6) if any(uplink.gateway6 for uplink in wan.uplinks) else (4,)
+        more |= {f"net.ipv{version}.fib_multipath_hash_policy": "1" for version in versions}
     return dict(sorted({**everywhere, **own, **more}.items()))
 
 
@@ -78,6 +81,8 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
         if written.mesh is None:  # of a host in the mesh, the mesh says it
             yield from _mtu(host)
         yield from _pins(host)
+        if not _on_wireguard(fleet, name):
+            yield from _pins_of_the_mesh(host)
         yield from _hook(host)
         yield from _probing(host)
         yield from targets.problems(host.key, host.wan)
@@ -173,7 +178,7 @@ def _pins(host: _Host) -> Iterator[Problem]:
         if pin.uplink not in names:
             what = f"`{pin.uplink}` is not one of the host's uplinks"
             yield Problem((*key, "uplink"), what, similar(pin.uplink, names))
-        whose = pin.user or pin.source
+        whose = pin.user or pin.source or "mesh"
         owner = owners.setdefault(whose, pin.uplink)
         if owner != pin.uplink:
             yield Problem(key, f"`{whose}` is already pinned to `{owner}`", "keep one of them")
@@ -207,6 +212,18 @@ def _hook(host: _Host) -> Iterator[Problem]:
         if host.wan.hook is not None and host.wan.hook.startswith(f"{folder}/"):
             what = f"is below {folder}, which the agent does not see"
             yield Problem.at(*host.key, "hook", what=what, hint="put it elsewhere, such as /usr/local/sbin")
+
+
+def _on_wireguard(fleet: Fleet, host: str) -> bool:
+    mesh = fleet.network.mesh
+    return mesh is not None and mesh.backend == "wireguard" and fleet.hosts[host].mesh is not None
+
+
+def _pins_of_the_mesh(host: _Host) -> Iterator[Problem]:
+    for index, pin in enumerate(host.wan.pins):
+        if pin.mesh:
+            what = "is for packets of a mesh by WireGuard, and the host is in none"
+            yield Problem.at(*host.key, "pins", index, what=what, hint="take the pin out")
 
 
 def _settings(host: _Host, own: Mapping[str, str]) -> Iterator[Problem]:

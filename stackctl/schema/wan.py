@@ -69,7 +69,7 @@ class Target(Model):
 
 
 class Pin(Model):
-    """Traffic that leaves by one uplink as long as that works; `user` or `source` is given."""
+    """Traffic that leaves by one uplink as long as that works; one of `user`, `source` and `mesh` is given."""
 
     uplink: UplinkName
     """Name of one of `uplinks`."""
@@ -77,12 +77,16 @@ class Pin(Model):
     """Local user whose connections these are."""
     source: IPv4Network | None = None
     """Addresses that they come from, such as a container network."""
+    mesh: Literal[True] | None = None
+    """The mesh's own packets, with the backend `wireguard`."""
 
     @model_validator(mode="after")
     def _one(self) -> "Pin":
-        if (self.user is None) == (self.source is None):
+        if sum(value is not None for value in (self.user, self.source, self.mesh)) != 1:
             raise PydanticCustomError(
-                "pin", "needs exactly one of `user` and `source`", {"hint": "write one; make two pins of two"}
+                "pin",
+                "needs exactly one of `user`, `source` and `mesh`",
+                {"hint": "write one; make two pins of two"},
             )
         return self
 

@@ -67,6 +67,18 @@ def test_a_pin_is_a_rule_while_its_uplink_works_and_its_user_is_there(
     ] == pinned
 
 
+def test_a_mesh_that_is_pinned_does_so_before_it_would_follow_the_active_uplink() -> None:
+    written = config(pins=(Pin("lte", mesh=True),))
+    dead = State({"fibre": Health("up"), "lte": Health("down")})
+
+    assert rules(written, WELL, PORTS, {}, 4)[:3] == [
+        "pref 90 lookup 254 suppress_prefixlength 0 protocol 201",
+        "pref 95 fwmark 0x100/0x100 lookup 202 protocol 201",
+        "pref 100 fwmark 0x100/0x100 lookup 200 protocol 201",
+    ]
+    assert rules(written, dead, PORTS, {}, 4) == rules(config(), dead, PORTS, {}, 4)
+
+
 def test_where_no_uplink_works_a_pin_holds_as_nothing_is_better() -> None:
     state = State({"fibre": Health("down"), "lte": Health("down")})
 

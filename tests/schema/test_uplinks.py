@@ -183,7 +183,7 @@ def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> Non
             "pins: [{uplink: a}]",
             [
                 (
-                    "9 error `hosts.h.wan.pins.0` needs exactly one of `user` and `source`"
+                    "9 error `hosts.h.wan.pins.0` needs exactly one of `user`, `source` and `mesh`"
                     " | write one; make two pins of two"
                 )
             ],
@@ -191,6 +191,15 @@ def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> Non
         (
             "targets: [{icmp: 1.1.1.1}, {icmp: 8.8.8.8}, {icmp: 9.9.9.9, dns: 9.9.9.9}]",
             ["9 error `hosts.h.wan.targets.2` needs exactly one of `icmp`, `tcp` and `dns` | write one"],
+        ),
+        (
+            "pins: [{uplink: a, mesh: true}]",
+            [
+                (
+                    "9 error `hosts.h.wan.pins.0` is for packets of a mesh by WireGuard, and the host is in none"
+                    " | take the pin out"
+                )
+            ],
         ),
         (
             "pins: [{uplink: a, user: bob}, {uplink: b, user: bob}]",
