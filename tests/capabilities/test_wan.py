@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -9,7 +10,7 @@ from stackctl.agents import wan as agent
 from stackctl.capabilities import load_fleet, wan
 from stackctl.render import job
 from stackctl.schema.uplinks import kernel_settings
-from stackctl.schema.wan import Wan
+from stackctl.schema.wan import Uplink, Wan
 from tests.expected import GOLDEN, expect_files, files_of
 from tests.inventory import fleet, project
 
@@ -193,9 +194,11 @@ def test_systemd_takes_the_unit_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "spread"), [("weighted", "1"), ("failover", None)])
-def test_connections_to_one_address_are_spread_by_their_ports(mode: str, spread: str | None) -> None:
-    uplinks = [{"name": name, "interface": name} for name in ("fibre", "lte")]
+def test_connections_to_one_address_are_spread_by_their_ports(
+    mode: Literal["weighted", "failover"], spread: str | None
+) -> None:
+    uplinks = tuple(Uplink(name=name, interface=name) for name in ("fibre", "lte"))
 
-    settings = kernel_settings(Wan.model_validate({"uplinks": uplinks, "mode": mode}))
+    settings = kernel_settings(Wan(uplinks=uplinks, mode=mode))
 
     assert settings.get("net.ipv4.fib_multipath_hash_policy") == spread
