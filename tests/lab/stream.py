@@ -15,6 +15,8 @@ from tests.lab.site import Site
 
 ECHOING = str(NAMES_ADDRESS)
 PORT = 7777
+_LONGEST = 120
+"""Seconds after which a stream ends by itself."""
 
 _ECHO = f"""
 import socket, sys
@@ -28,12 +30,12 @@ while True:
 
 _PROBE = f"""
 import json, selectors, socket, sys, time
-target, seconds = sys.argv[1], float(sys.argv[2])
+target, end = sys.argv[1], time.monotonic() + float(sys.argv[2])
 waiting, answered, sent = selectors.DefaultSelector(), {{}}, []
-start = time.monotonic()
-while time.monotonic() < start + seconds + 1:
+waiting.register(sys.stdin, selectors.EVENT_READ)
+while time.monotonic() < end + 1:
     now = time.monotonic()
-    if now < start + seconds and (not sent or now >= sent[-1] + 0.05):
+    if now < end and (not sent or now >= sent[-1] + 0.05):
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         probe.setblocking(False)
         try:
@@ -44,6 +46,10 @@ while time.monotonic() < start + seconds + 1:
             probe.close()
         sent.append(now)
     for key, _ in waiting.select(0.01):
+        if key.fileobj is sys.stdin:
+            waiting.unregister(sys.stdin)
+            end = now
+            continue
         try:
             key.fileobj.recv(64)
             answered[key.data] = True
@@ -53,7 +59,7 @@ while time.monotonic() < start + seconds + 1:
         key.fileobj.close()
 good = [sent[number] for number in sorted(answered)]
 gaps = [after - before for before, after in zip(good, good[1:])]
-print(json.dumps({{"sent": len(sent), "lost": len(sent) - len(answered), "longest": max(gaps, default=seconds)}}))
+print(json.dumps({{"sent": len(sent), "lost": len(sent) - len(answered), "longest": max(gaps, default=999)}}))
 """
 
 
@@ -81,15 +87,17 @@ def echoing(spec: LabSpec) -> Iterator[None]:
 
 
 @contextmanager
-def streaming(site: Site, host: str, seconds: float) -> Iterator[list[Stream]]:
+def streaming(site: Site, host: str) -> Iterator[list[Stream]]:
     """A stream that is under way while the block runs, and told at its end."""
     told: list[Stream] = []
-    command = f"python3 -c {shlex.quote(_PROBE)} {ECHOING} {seconds}"
-    process = subprocess.Popen(site.entering(host, command), stdout=subprocess.PIPE, text=True)
+    command = f"python3 -c {shlex.quote(_PROBE)} {ECHOING} {_LONGEST}"
+    process = subprocess.Popen(
+        site.entering(host, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     time.sleep(1)
     try:
         yield told
-        out, _ = process.communicate(timeout=seconds + 30)
+        out, _ = process.communicate(timeout=30)
         told.append(Stream(**json.loads(out)))
     finally:
         process.kill()
