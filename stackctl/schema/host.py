@@ -24,8 +24,8 @@ OperatingSystem = Literal["debian-13", "debian-12", "ubuntu-24.04", "ubuntu-22.0
 class Profile(Model):
     """Settings for all hosts that name this profile.
 
-    A host's own value wins; within `ssh`, `system`, `docker` and `driver` it wins setting by setting, and a list or
-    mapping inside those is replaced as a whole.
+    A host's own value wins; within `ssh`, `system`, `docker`, `driver`, `wan` and `firewall` it wins setting by setting,
+    and a list or mapping inside those is replaced as a whole.
     """
 
     os: OperatingSystem = "debian-13"
