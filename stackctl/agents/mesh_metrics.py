@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-SILENT = 135
-"""Seconds after which WireGuard has renewed a session that is used."""
+SILENT = 2
+"""Looks in a row at which a peer was spoken to and had not answered; WireGuard answers what it gets within 10 s."""
 CONFIG = "/etc/wireguard/{}.conf"
 STATE = Path("/run/stackctl-mesh/{}.json")
 METRICS = Path("/var/lib/prometheus/node-exporter/stackctl_mesh.prom")
@@ -83,10 +83,16 @@ def metrics(found: dict[str, Known], device: str, now: float) -> str:
     return "\n".join(rows) + "\n"
 
 
-def elsewhere(peer: Known, before: list[int], endpoints: list[str], now: float) -> str | None:
-    """Where a peer is dialled next: it was spoken to since the last look, and has not been heard for long."""
-    spoken, heard = peer.sent > before[1], peer.received > before[0]
-    if len(endpoints) < 2 or not spoken or heard or now - peer.handshake < SILENT:
+def silence(peer: Known, received: int, sent: int, looks: int = 0) -> int:
+    """Looks in a row, this one too, at which a peer was spoken to since the look before and not heard."""
+    if peer.received > received:
+        return 0
+    return looks + 1 if peer.sent > sent else looks
+
+
+def elsewhere(peer: Known, endpoints: list[str]) -> str | None:
+    """Where a silent peer is dialled next; None: there is no other place."""
+    if len(endpoints) < 2:
         return None
     after = endpoints.index(peer.endpoint) + 1 if peer.endpoint in endpoints else 0
     return endpoints[after % len(endpoints)]
@@ -99,13 +105,15 @@ def main(device: str) -> None:
     found, now = peers(shown.stdout, named), time.time()
     state = Path(str(STATE).format(device))
     before = json.loads(state.read_text()) if state.exists() else {}
+    seen = {}
     for key, peer in found.items():
         endpoints = named.get(key, ("", []))[1]
-        seen = before.get(key, [peer.received, peer.sent])
-        place = elsewhere(peer, seen, endpoints, now)
+        looks = silence(peer, *before.get(key, [peer.received, peer.sent, 0]))
+        place = elsewhere(peer, endpoints) if looks >= SILENT else None
         if place is not None:
             subprocess.run(["wg", "set", device, "peer", key, "endpoint", place], check=True)
-    write(state, json.dumps({key: [peer.received, peer.sent] for key, peer in found.items()}))
+        seen[key] = [peer.received, peer.sent, looks % SILENT]
+    write(state, json.dumps(seen))
     if METRICS.parent.is_dir():
         write(METRICS, metrics(found, device, now))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.agents import mesh_metrics
-from stackctl.agents.mesh_metrics import Known, elsewhere, metrics, names, peers
+from stackctl.agents.mesh_metrics import Known, elsewhere, metrics, names, peers, silence
 
 A = "4GgaQCy68tzNsUE5aJ9fuLzHhB65tAlwbmA72MWnOm8="
 B = "kO9nq5lGzM6tZ0nCqjOAPJ8tu1wpVqSgQfXb0pJ0Gmk="
@@ -51,30 +51,28 @@ stackctl_mesh_keepalive{device="wg0",peer="kO9nq5lG"} 0
     )
 
 
-def silent(**changes: object) -> Known:
-    """A peer that is spoken to and has not been heard for long."""
-    known = {"endpoint": ENDPOINTS[0], "handshake": 100, "received": 10, "sent": 900, "keepalive": False}
+def peer(**changes: object) -> Known:
+    known = {"endpoint": ENDPOINTS[0], "handshake": 100, "received": 10, "sent": 800, "keepalive": False}
     return Known("edge", **(known | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("peer", "endpoints", "expected"),
-    [
-        (silent(), ENDPOINTS, ENDPOINTS[1]),
-        (silent(endpoint=ENDPOINTS[1]), ENDPOINTS, ENDPOINTS[0]),
-        (silent(endpoint="192.0.2.9:7"), ENDPOINTS, ENDPOINTS[0]),
-        (silent(handshake=0), ENDPOINTS, ENDPOINTS[1]),
-        (silent(handshake=900), ENDPOINTS, None),
-        (silent(sent=800), ENDPOINTS, None),
-        (silent(received=11), ENDPOINTS, None),
-        (silent(), ENDPOINTS[:1], None),
-    ],
-    ids=["next", "round", "learned", "never heard", "heard lately", "idle", "answers", "no other"],
+    ("now", "looks"),
+    [(peer(sent=900), 2), (peer(), 1), (peer(sent=900, received=11), 0), (peer(received=11), 0)],
+    ids=["does not answer", "idle", "answers", "speaks"],
 )
-def test_a_peer_that_does_not_answer_is_dialled_elsewhere(
-    peer: Known, endpoints: list[str], expected: str | None
-) -> None:
-    assert elsewhere(peer, [10, 800], endpoints, 1000) == expected
+def test_a_peer_is_silent_that_is_spoken_to_and_does_not_answer(now: Known, looks: int) -> None:
+    assert silence(now, 10, 800, 1) == looks
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [(ENDPOINTS[0], ENDPOINTS[1]), (ENDPOINTS[1], ENDPOINTS[0]), ("192.0.2.9:7", ENDPOINTS[0])],
+    ids=["next", "round", "learned"],
+)
+def test_a_silent_peer_is_dialled_at_its_next_endpoint(endpoint: str, expected: str) -> None:
+    assert elsewhere(peer(endpoint=endpoint), ENDPOINTS) == expected
+    assert elsewhere(peer(endpoint=endpoint), ENDPOINTS[:1]) is None
 
 
 def test_it_needs_nothing_but_the_standard_library_of_an_old_python() -> None:
@@ -103,7 +101,9 @@ def test_a_look_writes_metrics_where_an_exporter_reads_them(
     assert not (tmp_path / "collector").exists()
 
     (tmp_path / "collector").mkdir()
-    (tmp_path / "dump").write_text(DUMP.replace("4096", "8192"))
-    mesh_metrics.main("wg0")
+    for sent in ("6144", "8192"):
+        assert not (tmp_path / "set").exists()
+        (tmp_path / "dump").write_text(DUMP.replace("4096", sent))
+        mesh_metrics.main("wg0")
     assert 'sent_bytes_total{device="wg0",peer="edge"} 8192' in (tmp_path / "collector/mesh.prom").read_text()
     assert (tmp_path / "set").read_text() == f"set wg0 peer {A} endpoint 198.51.100.7:51820\n"
