@@ -224,8 +224,7 @@ def _routes(fleet: Fleet, mesh: Mesh, host: str, mtu: int) -> Iterator[Route]:
     yield Route(mesh.subnet)
     for name, each, other in members(fleet):
         if name != host:
-            there = mtu_of(each)
-            least = there if there < mtu else None
+            least = there if (there := mtu_of(each)) < mtu else None
             networks = (*((IPv4Network(other.address),) if least else ()), *other.routes)
             yield from (Route(network, least) for network in networks)
 
@@ -237,9 +236,8 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
         return ()
     keys = Opening(mesh.port + 1, "udp", "fleet", "hosts that say they know a new key")
     near = any(own.near(other) for name, _, other in members(fleet) if name != host)
-    if own.nat and not near:
-        return (keys,)
-    return (Opening(mesh.port, "udp", "site" if own.nat else "world", "mesh"), keys)
+    tunnel = Opening(mesh.port, "udp", "site" if own.nat else "world", "mesh")
+    return (tunnel, keys) if near or not own.nat else (keys,)
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
