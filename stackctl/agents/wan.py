@@ -530,6 +530,8 @@ class Port:
     carrier: bool = False
     ways: Mapping[int, Way] = field(default_factory=dict)
     """By version, 4 and 6."""
+    networks: tuple[str, ...] = ()
+    """What is on the same cable."""
 
 
 def rules(
@@ -560,7 +562,8 @@ def rules(
         if pin.user and pin.user in users:
             wanted.append(f"pref {130 + index} uidrange {users[pin.user]}-{users[pin.user]} {lookup}")
         if pin.source and (":" in pin.source) == (version == 6):
-            wanted.append(f"pref {130 + index} from {pin.source} {lookup}")
+            source = pin.source.removesuffix("/32" if version == 4 else "/128")  # as the kernel tells it
+            wanted.append(f"pref {130 + index} from {source} {lookup}")
         if pin.mesh:
             wanted.insert(1, f"pref 95 fwmark 0x100/0x100 {lookup}")
     wanted.append(f"pref 200 lookup {ACTIVE}")
@@ -675,7 +678,9 @@ def port_of(
         if address := _address(interface.get("addr_info", ()), version, gateway, wish):
             ways[version] = Way(address, gateway)
     flags = set(interface.get("flags", ()))
-    return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {})
+    found_there = [each for each in interface.get("addr_info", ()) if str(each["scope"]) == GLOBAL]
+    networks = {str(ip_interface(f"{each['local']}/{each['prefixlen']}").network) for each in found_there}
+    return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {}, tuple(sorted(networks)))
 
 
 def _metric(route: Mapping[str, Any]) -> int:
@@ -683,7 +688,10 @@ def _metric(route: Mapping[str, Any]) -> int:
 
 
 def _address(found: Iterable[Mapping[str, Any]], version: int, gateway: str | None, wish: str | None) -> str:
-    """The address to leave by: the one wished for, or the first in the gateway's network, or the first."""
+    """The address to leave by: the one wished for, or the first in the gateway's network, or the first.
+
+    One of a local IPv6 network (fd00::/8) comes last: nothing would come back to it.
+    """
     family = "inet" if version == 4 else "inet6"
     mine = [
         ip_interface(f"{each['local']}/{each['prefixlen']}")
@@ -695,7 +703,8 @@ def _address(found: Iterable[Mapping[str, Any]], version: int, gateway: str | No
     if wish:
         return wish if wish in {str(each.ip) for each in mine} else ""
     near = [each for each in mine if gateway and ip_address(gateway) in each.network]
-    return str((near or mine)[0].ip) if mine else ""
+    best = min(near or mine, key=lambda each: each.ip.packed[0] & 0xFE == 0xFC, default=None)
+    return str(best.ip) if best else ""
 
 
 # What is told
@@ -879,8 +888,14 @@ class Prober:
         self._open[opened] = asked, index
         ready = selectors.EVENT_WRITE if target.method == "tcp" else selectors.EVENT_READ
         self._selector.register(opened, ready, lambda: self._ready(opened, target))
-        with contextlib.suppress(BlockingIOError):
+        try:
             opened.connect((target.address, target.port or 53))
+        except BlockingIOError:
+            pass
+        except OSError:  # to the selector it would look like one that has connected
+            del self._open[opened]
+            self._drop(opened)
+            raise
         if target.method == "dns":
             opened.send(QUERY)
 
@@ -1040,7 +1055,11 @@ def _batch(version: int, lines: Sequence[str]) -> None:
     if lines:
         text = "".join(f"{line}\n" for line in lines)
         argv = ["ip", f"-{version}", "-force", "-batch", "-"]
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=10, check=False)
+        try:
+            done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            _say(f"ip: {error!r}")
+            return
         if done.returncode:
             _say(f"ip: {' '.join(done.stderr.split())}")
 
@@ -1074,12 +1093,22 @@ def _run(*argv: str, timeout: float = 10) -> str:
     return ""
 
 
-def _cut(uplink: Uplink, addresses: Iterable[str]) -> None:
-    """End what still goes by an uplink: forwarded connections by mark, our own by source address."""
+def _cut(uplink: Uplink, addresses: Iterable[str], near: Iterable[str]) -> None:
+    """End what still goes by an uplink: forwarded connections by mark, our own by source address.
+
+    Those with neighbours on the uplink's own networks go on: no provider is between them.
+    """
     for family in ("ipv4", "ipv6"):
         _run("conntrack", "-D", "-f", family, "--mark", f"{uplink.number:#x}/0xff")
+    _close(addresses, near)
+
+
+def _close(addresses: Iterable[str], near: Iterable[str] = ()) -> None:
+    """Close our own connections from these addresses, but for those to networks that are near."""
     for address in addresses:
-        _run("ss", "-K", "-H", "-t", "-u", "src", address)
+        same = [network for network in near if (":" in network) == (":" in address)]
+        kept = [word for network in same for word in ("and", "not", "dst", network)]
+        _run("ss", "-K", "-H", "-t", "-u", "src", address, *kept)
 
 
 def _follow() -> None:
@@ -1105,7 +1134,10 @@ def _hook(program: str, old: Sequence[str], new: Sequence[str]) -> None:
 
 def _aside(work: Callable[..., None], *arguments: Any) -> threading.Thread:
     thread = threading.Thread(target=work, args=arguments, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # the machine is short of tasks: probing goes on
+        _say(f"{work.__name__.lstrip('_')}: {error}")
     return thread
 
 
@@ -1242,11 +1274,25 @@ class Agent:
                 self._switch(decision)
             else:
                 _say(f"cut uplink={decision.uplink}")
-                _aside(_cut, self.config.uplink(decision.uplink), self._addresses(decision.uplink))
+                self._unpin(decision.uplink)
+                near = self.ports[decision.uplink].networks
+                _aside(_cut, self.config.uplink(decision.uplink), self._addresses(decision.uplink), near)
         if self._state.frozen and not before.frozen:
             _say("frozen: all uplinks look bad, so that nothing is moved")
         if decisions or isinstance(seen, Order):
             self._soon()
+
+    def _unpin(self, name: str) -> None:
+        """Take the rules of a dead uplink's pins away before what they held is cut, and comes back at once."""
+        if not any(pin.uplink == name for pin in self.config.pins):
+            return
+        users = dict(_users(pin.user for pin in self.config.pins if pin.user))
+        well = replace(self._state, uplinks={**self._state.uplinks, name: Health("up")})
+        for version in self._versions:
+            before, wanted = (
+                rules(self.config, state, self.ports, users, version) for state in (well, self._state)
+            )
+            _batch(version, amends(wanted, before, "rule"))
 
     def _soon(self) -> None:
         """Look, and write what is known, in this turn of the loop or the next."""
@@ -1298,7 +1344,7 @@ class Agent:
 
     def _look(self, now: float) -> None:
         """Have the kernel read aside, as `ip` takes its time where the machine is busy, and probes must not wait."""
-        self._look_at, self._looked = math.inf, now
+        self._look_at, self._looked = now + SETTLED, now
         if self._reader is not None and self._reader.is_alive():
             self._stale = True
             return
@@ -1317,7 +1363,7 @@ class Agent:
         """The kernel was read: what has changed since is read once more."""
         os.eventfd_read(self._done)
         now = time.monotonic()
-        if self._reader is not None:
+        if self._reader is not None and self._reader.is_alive():
             self._reader.join()
         if self._reading is None or self._stale:
             self._look_at = now + (0.05 if self._reading else 1)
@@ -1329,10 +1375,19 @@ class Agent:
         """Know the ports, and have the kernel hold what it should."""
         ours = {uplink.interface for uplink in self.config.uplinks}
         self._indexes = {each["ifindex"] for name, each in found.interfaces.items() if name in ours}
+        held = {
+            each["local"]
+            for interface in found.interfaces.values()
+            for each in interface.get("addr_info", ())
+        }
+        lost: set[str] = set()
         for uplink in self.config.uplinks:
+            lost |= {way.address for way in self.ports[uplink.name].ways.values()} - held
             port = port_of(uplink, found.interfaces, found.defaults, self.ports[uplink.name])
             self.ports[uplink.name] = port
             self._carrier(uplink.name, port.carrier)
+        if lost and self.config.cut:  # a lease brought another: nothing comes back to the old one
+            _aside(_close, lost)
         self._amend(found)
         for prober in self._probers:
             prober.versions = frozenset(self.ports[prober.uplink.name].ways)

@@ -74,4 +74,4 @@ class _Carried:
         self.channel.settimeout(seconds)
 
     def close(self) -> None:
-        self.channel.close()
+        """Nothing: a response may still be read from its file, and the connection ends with the block."""

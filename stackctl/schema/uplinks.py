@@ -178,6 +178,9 @@ def _pins(host: _Host) -> Iterator[Problem]:
         if pin.uplink not in names:
             what = f"`{pin.uplink}` is not one of the host's uplinks"
             yield Problem((*key, "uplink"), what, similar(pin.uplink, names))
+        if pin.source is not None and pin.source.prefixlen == 0:
+            hint = "give the uplink the lowest `priority` instead"
+            yield Problem.at(*key, "source", what="is everything that there is", hint=hint)
         whose = pin.user or pin.source or "mesh"
         owner = owners.setdefault(whose, pin.uplink)
         if owner != pin.uplink:

@@ -121,7 +121,7 @@ class Wan(Model):
     resolvers: tuple[Annotated[IPv4Address | IPv6Address, worded("an IPv4 or IPv6 address")], ...] = ()
     """Name servers that are reached by every uplink, in place of those that DHCP brings: a provider's own often answer
     nobody else. For Ubuntu, whose systemd-resolved asks them."""
-    pins: tuple[Pin, ...] = ()
+    pins: Annotated[tuple[Pin, ...], Field(max_length=64)] = ()
     """Traffic that keeps to one uplink."""
     hook: AbsolutePath | None = None
     """Program on the host that is run upon every switch, with the old and the new uplink's name as arguments; it has

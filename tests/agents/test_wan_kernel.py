@@ -41,7 +41,12 @@ def test_a_number_that_an_uplink_keeps_is_its_table_and_its_mark() -> None:
     assert "pref 114 fwmark 0x5/0xff lookup 205 protocol 201" in lines
 
 
-PINS = (Pin("lte", user="tunnel"), Pin("lte", source="172.30.0.0/24"), Pin("lte", source="2001:db8::/64"))
+PINS = (
+    Pin("lte", user="tunnel"),
+    Pin("lte", source="172.30.0.5/32"),
+    Pin("lte", source="172.30.0.0/24"),
+    Pin("lte", source="2001:db8::/64"),
+)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +55,13 @@ PINS = (Pin("lte", user="tunnel"), Pin("lte", source="172.30.0.0/24"), Pin("lte"
         (
             "up",
             {"tunnel": 998},
-            ["pref 130 uidrange 998-998 lookup 202", "pref 131 from 172.30.0.0/24 lookup 202"],
+            [
+                "pref 130 uidrange 998-998 lookup 202",
+                "pref 131 from 172.30.0.5 lookup 202",
+                "pref 132 from 172.30.0.0/24 lookup 202",
+            ],
         ),
-        ("up", {}, ["pref 131 from 172.30.0.0/24 lookup 202"]),
+        ("up", {}, ["pref 131 from 172.30.0.5 lookup 202", "pref 132 from 172.30.0.0/24 lookup 202"]),
         ("down", {"tunnel": 998}, []),
     ],
 )
@@ -82,7 +91,7 @@ def test_a_mesh_that_is_pinned_does_so_before_it_would_follow_the_active_uplink(
 def test_where_no_uplink_works_a_pin_holds_as_nothing_is_better() -> None:
     state = State({"fibre": Health("down"), "lte": Health("down")})
 
-    assert len(rules(config(pins=PINS), state, PORTS, {}, 4)) == len(rules(config(), state, PORTS, {}, 4)) + 1
+    assert len(rules(config(pins=PINS), state, PORTS, {}, 4)) == len(rules(config(), state, PORTS, {}, 4)) + 2
 
 
 def test_what_is_bound_to_an_uplink_without_an_address_leaves_by_no_other() -> None:
@@ -203,14 +212,15 @@ def test_an_uplink_is_left_by_the_router_and_the_address_that_are_there(
 ) -> None:
     port = port_of(uplink("fibre", 1, **given), TWO, {4: defaults, 6: []}, Port())
 
-    assert port == Port(carrier=True, ways={4: way} if way else {})
+    assert (port.carrier, port.ways) == (True, {4: way} if way else {})
+    assert port.networks == ("192.0.2.0/24", "198.18.0.0/24")
 
 
 def test_a_router_that_main_lost_stands_as_long_as_the_address_does() -> None:
     auto = uplink("fibre", 1, gateway="auto")
     before = Port(carrier=True, ways={4: Way("192.0.2.7", "192.0.2.1")})
 
-    assert port_of(auto, TWO, {4: [], 6: []}, before) == before
+    assert port_of(auto, TWO, {4: [], 6: []}, before).ways == before.ways
     assert port_of(auto, interface(), {4: [], 6: []}, before).ways == {}
 
 
@@ -218,6 +228,13 @@ def test_a_router_that_main_lost_stands_as_long_as_the_address_does() -> None:
 def test_an_ipv6_address_that_does_not_last_is_not_used(mark: str) -> None:
     found = interface(("inet6", "2001:db8::9", 64), ("inet6", "2001:db8::2", 64))
     found["wan1"]["addr_info"][0][mark] = True  # type: ignore[index]
+    port = port_of(uplink("fibre", 1, gateway6="fe80::1"), found, {4: [], 6: []}, Port())
+
+    assert port.ways[6] == Way("2001:db8::2", "fe80::1")
+
+
+def test_an_address_of_a_local_network_is_the_last_to_be_used() -> None:
+    found = interface(("inet6", "fd12:3456::2", 64), ("inet6", "2001:db8::2", 64))
     port = port_of(uplink("fibre", 1, gateway6="fe80::1"), found, {4: [], 6: []}, Port())
 
     assert port.ways[6] == Way("2001:db8::2", "fe80::1")

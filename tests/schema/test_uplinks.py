@@ -193,6 +193,15 @@ def test_two_uplinks_that_all_are_paid_by_volume_are_told(tmp_path: Path) -> Non
             ["9 error `hosts.h.wan.targets.2` needs exactly one of `icmp`, `tcp` and `dns` | write one"],
         ),
         (
+            "pins: [{uplink: a, source: 0.0.0.0/0}]",
+            [
+                (
+                    "9 error `hosts.h.wan.pins.0.source` is everything that there is"
+                    " | give the uplink the lowest `priority` instead"
+                )
+            ],
+        ),
+        (
             "pins: [{uplink: a, mesh: true}]",
             [
                 (
