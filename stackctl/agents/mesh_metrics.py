@@ -92,7 +92,7 @@ def silence(peer: Known, received: int, sent: int, looks: int = 0) -> int:
 
 def elsewhere(peer: Known, endpoints: list[str]) -> str | None:
     """Where a silent peer is dialled next; None: there is no other place."""
-    if len(endpoints) < 2:
+    if not endpoints or endpoints == [peer.endpoint]:
         return None
     after = endpoints.index(peer.endpoint) + 1 if peer.endpoint in endpoints else 0
     return endpoints[after % len(endpoints)]

@@ -150,6 +150,8 @@ sub make {
     my ($folder, $number) = @_;
     umask 077;
     -d $folder or mkdir $folder, 0700 or die "$folder: $!\n";
+    opendir my $there, $folder or die "$folder: $!\n";
+    for (readdir $there) { return if /^stackctl-(\d+)\.key$/ && $1 > $number }    # an inventory of old
     my ($key, $public) = ("$folder/stackctl-$number.key", "$folder/stackctl-$number.pub");
     if (!-e $key) {
         ($key, $public) = ("$folder/.stackctl-$number.key.new", "$folder/.stackctl-$number.pub.new");

@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import ENODEV
 from pathlib import Path
 
 FRESH = 180
@@ -247,8 +248,12 @@ class Follower:
         for peer in config.peers:
             word = peer.key if peer.name in former else ""
             if word or owes or self.swapped:
-                with suppress(OSError):  # there is no way to it at the moment
+                try:
                     self.socket.sendto(word.encode(), (peer.address, config.port + 1))
+                except OSError as error:
+                    if error.errno == ENODEV:  # the interface was made anew, and our socket is the former's
+                        raise
+                    # else there is no way to it at the moment
 
     def _listen(self, config: Config) -> None:
         own = (FOLDER / f"stackctl-{config.number}.pub").read_text().strip()
@@ -280,6 +285,8 @@ class Follower:
         subprocess.run(["wg", "set", self.device, "private-key", key], check=True)
         self._speak(config, former_keys(self.device), owes=True)
         self.poked = time.time()
+        if not {peer.name for peer in config.peers} <= self.heard:
+            return  # who was away knows the former key alone
         for old in FOLDER.glob("stackctl-*.*"):
             if old.stem != key.stem:
                 old.unlink()

@@ -10,12 +10,11 @@ from stackctl.core.artifact import Artifact, FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.mesh.members import members
+from stackctl.mesh.obstacles import check as check  # noqa: PLC0414 - every backend offers one
+from stackctl.mesh.ways import direct, hub_of, mtu_of
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.mesh import Member, Mesh
-from stackctl.schema.problem import Problem
-from stackctl.schema.source import Key, dotted
-from stackctl.schema.wording import similar
 
 FOLDER = "/etc/wireguard"
 USE = f"{FOLDER}/stackctl.key"
@@ -29,10 +28,6 @@ FORWARD = {"net.ipv4.ip_forward": "1"}
 PACKAGES = ("python3", "wireguard-tools")
 MARK = 0x100
 """What WireGuard's own packets carry, so that they follow the uplink that is active."""
-OVERHEAD = 80
-"""Bytes that WireGuard adds to a packet, over IPv6 at the most."""
-LEAST, LARGEST = 1280, 1420
-"""Sizes of packets within the mesh, in bytes: IPv6 needs the least one."""
 
 
 @dataclass(frozen=True)
@@ -157,23 +152,6 @@ def config_file(device: str) -> str:
     return f"{FOLDER}/{device}.conf"
 
 
-def mtu_of(host: Host) -> int:
-    """Largest packet within the mesh that leaves by any uplink whole: traffic moves between them."""
-    uplinks = host.wan.uplinks if host.wan is not None else ()
-    least = min((uplink.mtu for uplink in uplinks), default=1500) - OVERHEAD
-    return max(LEAST, min(least, LARGEST))
-
-
-def direct(one: Member, other: Member) -> bool:
-    """Whether two hosts can dial each other, one at least the other."""
-    return one.near(other) or not (one.nat and other.nat)
-
-
-def hub_of(fleet: Fleet, host: str) -> str | None:
-    """The hub through which a host behind a NAT reaches others behind NATs; the first one by name."""
-    return next((name for name, _, other in members(fleet) if other.hub and name != host), None)
-
-
 def _peers(fleet: Fleet, mesh: Mesh, host: str, own: Member) -> Iterator[Peer]:
     others = [(name, each, other) for name, each, other in members(fleet) if name != host]
     beyond = [other for _, _, other in others if not direct(own, other)]
@@ -238,63 +216,3 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
     near = any(own.near(other) for name, _, other in members(fleet) if name != host)
     tunnel = Opening(mesh.port, "udp", "site" if own.nat else "world", "mesh")
     return (tunnel, keys) if near or not own.nat else (keys,)
-
-
-def check(fleet: Fleet) -> Iterator[Problem]:
-    """Hosts that nobody can dial, packets that do not get through, secrets that are not there."""
-    mesh = fleet.network.mesh
-    if mesh is not None and mesh.preshared is not None and mesh.preshared not in fleet.secrets:
-        what = f"`{mesh.preshared}` is not one of this environment's `secrets`"
-        hint = similar(
-            mesh.preshared, fleet.secrets, f"run `stackctl secrets set {mesh.preshared}` and name it there"
-        )
-        yield Problem(("network", "mesh", "preshared"), what, hint)
-    yield from _unreachable(fleet)
-    yield from _endpoints(fleet)
-    yield from _mtus(fleet)
-
-
-def _unreachable(fleet: Fleet) -> Iterator[Problem]:
-    hidden: list[tuple[str, Member]] = []
-    for name, _, own in members(fleet):
-        if own.nat and own.hub:
-            what = "is a hub behind a NAT, where nobody reaches it"
-            yield Problem.at(
-                "hosts", name, "mesh", what=what, hint="make a host with an address of its own the hub"
-            )
-        beyond = [other for other, member in hidden if not direct(own, member)]
-        if beyond and hub_of(fleet, name) is None:
-            what = f"is behind a NAT and so is {beyond[0]}: neither can dial the other, and there is no hub"
-            hint = "write `hub: true` for a host that both reach, or one `site` for both where they share a network"
-            yield Problem.at("hosts", name, "mesh", "nat", what=what, hint=hint)
-        if own.nat:
-            hidden.append((name, own))
-
-
-def _endpoints(fleet: Fleet) -> Iterator[Problem]:
-    owners: dict[str, str] = {}
-    for name, host, own in members(fleet):
-        key: Key = ("hosts", name, "mesh", "endpoints")
-        if own.nat and own.endpoints:
-            what = f"{dotted(key)} is given, but nobody dials a host behind a NAT"
-            yield Problem(key, what, "take out `nat` or the endpoints", severity="warning")
-        for place in () if own.nat else own.endpoints or (host.address,):
-            owner = owners.setdefault(str(place), name)
-            if owner != name:
-                what = f"{place} is already where {owner} is dialled, and both listen on the mesh's one port"
-                hint = "hosts behind one router: `nat: true` for all but one, and one `site` for them"
-                yield Problem(key, what, hint)
-            if not isinstance(place, IPv4Address):
-                what = (
-                    f"{place} is looked up once, when the interface comes up, and a change of it is not seen"
-                )
-                yield Problem(key, what, "write the address, if it stays", severity="warning")
-
-
-def _mtus(fleet: Fleet) -> Iterator[Problem]:
-    for name, host, _ in members(fleet):
-        for index, uplink in enumerate(host.wan.uplinks if host.wan is not None else ()):
-            if uplink.mtu - OVERHEAD < LEAST:
-                what = f"is {uplink.mtu}: the mesh's least packet of {LEAST} bytes needs {LEAST + OVERHEAD}"
-                hint = "take this uplink out, or have its provider raise the size"
-                yield Problem.at("hosts", name, "wan", "uplinks", index, "mtu", what=what, hint=hint)

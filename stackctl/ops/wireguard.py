@@ -62,6 +62,10 @@ def implementation() -> Generator[Step, None, None]:
 def key(spec: WireguardSpec) -> Generator[Step, None, None]:
     """Have the key of the wanted number; the first is used at once, a later one when all others know it."""
     found = host.get_fact(OwnKeys, folder=FOLDER)
+    if newer := [number for number in found.public if number > spec.number]:
+        what = f"the host has its key {max(newer)} already, and the inventory says {spec.number}"
+        hint = "fetch the inventory that it was applied from, or write a higher `mesh.key`"
+        raise FindingsError(Finding("WireGuard", what, hint))
     if spec.number in found.public:
         return
     later = found.public and found.used

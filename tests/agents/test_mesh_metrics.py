@@ -72,7 +72,12 @@ def test_a_peer_is_silent_that_is_spoken_to_and_does_not_answer(now: Known, look
 )
 def test_a_silent_peer_is_dialled_at_its_next_endpoint(endpoint: str, expected: str) -> None:
     assert elsewhere(peer(endpoint=endpoint), ENDPOINTS) == expected
-    assert elsewhere(peer(endpoint=endpoint), ENDPOINTS[:1]) is None
+
+
+def test_a_peer_with_one_endpoint_is_dialled_there_again_wherever_it_was_last() -> None:
+    assert elsewhere(peer(endpoint="192.0.2.9:7"), ENDPOINTS[:1]) == ENDPOINTS[0]
+    assert elsewhere(peer(endpoint=ENDPOINTS[0]), ENDPOINTS[:1]) is None
+    assert elsewhere(peer(endpoint="192.0.2.9:7"), []) is None
 
 
 def test_it_needs_nothing_but_the_standard_library_of_an_old_python() -> None:

@@ -69,6 +69,14 @@ def test_a_public_key_that_somebody_changed_is_the_keys_own_again(tmp_path: Path
     assert (tmp_path / ".stackctl-1.pub.new").read_text() == before
 
 
+def test_an_inventory_of_old_makes_no_key_where_a_newer_one_is(tmp_path: Path) -> None:
+    (tmp_path / "stackctl-2.key").write_text(f"{KEY}\n")
+
+    make(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["stackctl-2.key"]
+
+
 def test_what_is_no_key_is_told_and_left(tmp_path: Path) -> None:
     (tmp_path / "stackctl-1.key").write_text("nonsense\n")
 

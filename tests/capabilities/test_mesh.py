@@ -129,6 +129,13 @@ def test_hosts_and_models_have_names_in_the_mesh(tmp_path: Path) -> None:
             ),
         ),
         (
+            two(", endpoints: [a.example.com]"),
+            (
+                "4 a.example.com is a name: a host that cannot look it up at boot has no mesh, and waits for it"
+                " | write its address"
+            ),
+        ),
+        (
             two(", endpoints: [10.77.0.200]"),
             (
                 "4 10.77.0.200 is where a is dialled from outside, within the mesh's 10.77.0.0/24"
@@ -234,8 +241,8 @@ def test_what_cannot_work_is_told_with_a_way_out(tmp_path: Path, text: str, expe
             "`hosts.a.mesh.endpoints` is given, but nobody dials a host behind a NAT",
         ),
         (
-            two(", endpoints: [a.example.com]"),
-            "a.example.com is looked up once, when the interface comes up, and a change of it is not seen",
+            two(", hub: true", ", hub: true"),
+            "b passes nothing on as long as a is a hub: hosts behind NATs use the first by name",
         ),
         (
             two().replace("/24}", "/24, tailscale: {auth_key: x}}"),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackctl.core.artifact import FileTemplate
-from stackctl.mesh.wireguard import Peer, check, config_file, mtu_of, resolve, templates
+from stackctl.mesh.ways import mtu_of
+from stackctl.mesh.wireguard import Peer, check, config_file, resolve, templates
 from stackctl.project import Project
 from stackctl.render import _environment, artifact
 from stackctl.schema.fleet import Fleet
