@@ -270,7 +270,7 @@ def test_a_hosts_own_new_key_is_used_once_nobody_can_miss_it(host: Host) -> None
     assert host.room.run("wg", "show", "wg0", "public-key").strip() == public_of(private)
     assert host.reasons(alone.replace("KEY", ", key: 2")) == []
     [old] = host.plan(alone.replace("KEY", "")).findings
-    assert old.what == "the host has its key 2 already, and the inventory says 1"
+    assert old.what == "WireGuard: the host has its key 2 already, and the inventory says 1"
 
 
 def test_a_plan_says_who_keeps_a_new_key_from_being_used(host: Host) -> None:
