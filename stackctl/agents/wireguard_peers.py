@@ -250,10 +250,11 @@ class Follower:
             if word or owes or self.swapped:
                 try:
                     self.socket.sendto(word.encode(), (peer.address, config.port + 1))
-                except OSError as error:
-                    if error.errno == ENODEV:  # the interface was made anew, and our socket is the former's
+                except (
+                    OSError
+                ) as error:  # there is no way to it at the moment, or the interface was made anew
+                    if error.errno == ENODEV:
                         raise
-                    # else there is no way to it at the moment
 
     def _listen(self, config: Config) -> None:
         own = (FOLDER / f"stackctl-{config.number}.pub").read_text().strip()

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
-from stackctl.mesh.members import members
+from stackctl.mesh.members import dialled, members
 from stackctl.mesh.wireguard import forwarding
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import OperatingSystem
@@ -98,10 +98,7 @@ def templates(spec: TailscaleSpec) -> tuple[FileTemplate, ...]:
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
     """The port at which others reach it, unless they do not from outside."""
-    mesh, own = fleet.network.mesh, fleet.hosts[host].mesh
-    if mesh is None or own is None or own.nat:
-        return ()
-    return (Opening(mesh.port, "udp", "world", "mesh"),)
+    return dialled(fleet, host)
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:

@@ -14,10 +14,10 @@ from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.secret import SecretRef
 from stackctl.mesh import interface as text
-from stackctl.mesh.wireguard import FOLDER, Peer, WireguardSpec, config_file
+from stackctl.mesh.wireguard import FOLDER, WireguardSpec, config_file
 from stackctl.ops import secret
 from stackctl.ops.apt import INSTALL_SECONDS, LOCK_SECONDS, install_script
-from stackctl.ops.fleet import Introduction, told
+from stackctl.ops.fleet import Introduction, takes_part, told
 from stackctl.ops.step import Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.ops.wireguardstate import Found, Implementation, Interface, Keys, OwnKeys
@@ -70,7 +70,7 @@ def key(spec: WireguardSpec) -> Generator[Step, None, None]:
         return
     later = found.public and found.used
     reason = f"make key {spec.number}: used once all peers know it" if later else "make the host's key"
-    absent = [peer.name for peer in spec.peers if not _takes_part(peer)] if later else []
+    absent = [peer.name for peer in spec.peers if not takes_part(peer.name)] if later else []
     if absent:
         reason += f"; as long as {some(absent)}, not part of this run, can be reached, the former one stays"
     script = f"{_TAKE.replace('@MAKING@', _making(spec.number)).replace('@NUMBER@', str(spec.number))}"
@@ -124,12 +124,6 @@ def _known(spec: WireguardSpec, before: str) -> dict[str, tuple[str, int]]:
         elif peer.name in held:
             known[peer.name] = held[peer.name]
     return known
-
-
-def _takes_part(peer: Peer) -> bool:
-    """Whether a host is part of the run: it has told some key, or that it will make one."""
-    numbers = (str(number) for number in range(1, peer.number + 1))
-    return any(told(peer.name, topic) for topic in (MAKES, *(f"wireguard/{number}" for number in numbers)))
 
 
 def _distinct(spec: WireguardSpec, known: Mapping[str, tuple[str, int]], keys: Keys) -> None:
