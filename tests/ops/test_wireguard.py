@@ -58,6 +58,7 @@ class Host:
     def __init__(self, room: Room, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room, self.folder, self.count = room, folder, 0
         self.told: Mapping[str, Mapping[str, str]] = {}
+        self.runs: list[Run] = []
         monkeypatch.setattr(wireguard, "takes_part", lambda host: host in self.told)
         monkeypatch.setattr(wireguard, "told", lambda host, topic: self.told.get(host, {}).get(topic))
 
@@ -69,9 +70,11 @@ class Host:
         found = project(folder, environment)
         own = job(load_fleet(found.root, "test"), found, "gpu1")
         [part] = [part for part in own.parts if part.capability == "mesh"]
-        return one_host(
+        run = one_host(
             folder / "deploy", BODY, *part.files, spec=part.spec, session=lambda _: self.room.session()
         )
+        self.runs.append(run)
+        return run
 
     def plan(self, environment: str = PLAIN, told: Mapping[str, Mapping[str, str]] = ALL) -> HostPlan:
         return self.run(environment, told).plan().hosts[0]
@@ -96,8 +99,11 @@ class Host:
 
 
 @pytest.fixture
-def host(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    return Host(room, tmp_path, monkeypatch)
+def host(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    host = Host(room, tmp_path, monkeypatch)
+    yield host
+    for run in host.runs:
+        run.close()
 
 
 def test_a_bare_host_gets_a_key_of_its_own_and_the_peers_that_are_known(host: Host) -> None:
