@@ -17,7 +17,6 @@ def serving(spec: ServingSpec, artifacts: Sequence[Artifact]) -> None:
         paths=spec.weights,
         hint="copy the weights there, or correct `weights` of the model or of the host",
     )
-    files.directories(name="make the directories that containers write to", paths=spec.directories)
     secrets = files.write(
         name="write the models' secrets", artifacts=[item for item in artifacts if item.path != COMPOSE_FILE]
     )

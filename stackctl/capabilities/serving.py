@@ -29,7 +29,6 @@ from stackctl.servers.base import Launch, LocalWeights, NamedSecret, Server
 PROJECT = "stackctl"
 FOLDER = "/etc/stackctl/serving"
 COMPOSE_FILE = f"{FOLDER}/compose.yaml"
-HUB_CACHE = "/root/.cache/huggingface"
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,6 @@ class ServingSpec:
     project: Project
     running: tuple[Running, ...]
     secrets: tuple[Secrets, ...]
-    directories: tuple[str, ...]
-    """Directories on the host that the containers write to."""
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -118,7 +115,6 @@ def resolve(fleet: Fleet, host: str) -> ServingSpec | None:
         ),
         running=tuple(item.running() for item in placed),
         secrets=tuple(item.secrets for item in placed if item.secrets.variables),
-        directories=tuple(sorted({item.hub for item in placed if item.launch.hub})),
     )
 
 
@@ -178,7 +174,7 @@ class _Placed:
         self.host: Host = fleet.hosts[placement.host]
         self.address = str(fleet.inside(placement.host))
         self.image = fleet.pinned(self.server.image)
-        self.hub = f"{self.host.weights}/hub"
+        self.weights = fleet.weights_on(model, placement.host)
         names = dict(self.server.secret_names)
         variables = tuple((variable, fleet.secrets[name]) for variable, name in sorted(names.items()))
         self.secrets = Secrets(f"{FOLDER}/{self.name}.env", variables)
@@ -219,12 +215,10 @@ class _Placed:
 
     def _mounts(self) -> tuple[Bind | Volume, ...]:
         mounts: list[Bind | Volume] = []
-        if isinstance(self.server.weights, LocalWeights):
-            path = self.server.weights.path
-            source = f"{self.host.weights}/{path}"
-            mounts.append(Bind(source=source, target=f"/weights/{path}", read_only=True))
-        if self.launch.hub:
-            mounts.append(Bind(source=self.hub, target=HUB_CACHE))
+        if self.server.weights is not None and self.weights is not None:
+            written = self.server.weights
+            inner = written.path if isinstance(written, LocalWeights) else written.repo
+            mounts.append(Bind(source=self.weights, target=f"/weights/{inner}", read_only=True))
         kept = sorted(self.launch.volumes.items())
         return (*mounts, *(Volume(source=f"{self.name}-{name}", target=target) for name, target in kept))
 

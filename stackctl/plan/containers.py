@@ -29,8 +29,7 @@ def containers(before: ServingSpec | None, after: ServingSpec) -> Iterator[Diffe
     pulled = tuple(image for image in after.images if before is None or image not in before.images)
     yield from listed("images", (), pulled)
     yield from listed("ports", _ports(before), _ports(after))
-    for field in ("weights", "directories"):
-        yield from listed(field, getattr(before, field, ()), getattr(after, field))
+    yield from listed("weights", before.weights if before else (), after.weights)
     yield from listed("volumes", before.project.volumes if before else (), after.project.volumes)
 
 

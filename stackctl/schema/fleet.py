@@ -15,7 +15,9 @@ from stackctl.schema.lab import Lab
 from stackctl.schema.network import Network
 from stackctl.schema.secret import Secret
 from stackctl.schema.serving import Placement
+from stackctl.schema.snapshot import Snapshot, SnapshotName, directory, named
 from stackctl.servers import ModelServer
+from stackctl.servers.base import HubWeights
 
 EnvironmentName = Annotated[
     str, Form(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", "24 lower-case letters, digits and hyphens at most")
@@ -51,6 +53,8 @@ class Fleet(Environment):
     """The catalogue."""
     digests: Mapping[ImageName, Locked] = Field(default_factory=dict)
     """What each image is exactly, from `inventory/images.lock`: a digest, or a mapping with one."""
+    snapshots: Mapping[SnapshotName, Snapshot] = Field(default_factory=dict)
+    """What each model repository is exactly, from `inventory/weights.lock`, by `owner/name@revision`."""
 
     def inside(self, host: str) -> IPv4Address:
         """The address at which a host serves others and is reached by them: that in the mesh, where it has one."""
@@ -74,6 +78,18 @@ class Fleet(Environment):
         """An image as hosts pull it: by digest where `images.lock` has one."""
         locked = self.digests.get(image)
         return image if locked is None else f"{image.rpartition(':')[0]}@{digest(locked)}"
+
+    def snapshot(self, model: str) -> Snapshot | None:
+        """A model's repository as `weights.lock` has it; None where it has none, or the model no repository."""
+        weights = self.models[model].weights
+        return self.snapshots.get(named(weights)) if isinstance(weights, HubWeights) else None
+
+    def weights_on(self, model: str, host: str) -> str | None:
+        """The directory of a model's weights on a host; None where they are in the image."""
+        weights, root = self.models[model].weights, self.hosts[host].weights
+        if isinstance(weights, HubWeights):
+            return directory(root, weights, self.snapshot(model))
+        return None if weights is None else f"{root}/{weights.path}"
 
     def demand(self, model: str) -> Demand:
         """What a model's image demands of a host, as far as the catalogue and the lock tell."""

@@ -23,6 +23,9 @@ from stackctl.schema.wording import finding, follows, located, similar
 
 CATALOGUE = "models.yaml"
 LOCK = "images.lock"
+WEIGHTS_LOCK = "weights.lock"
+_SECTIONS = {"models": CATALOGUE, "digests": LOCK, "snapshots": WEIGHTS_LOCK}
+"""Parts of a fleet that have a file of their own, which all environments share."""
 Check = Callable[[Fleet], Iterable[Problem]]
 
 _LARGEST = 16 * 1024 * 1024
@@ -83,20 +86,21 @@ def _written(project: Path, environment: str) -> tuple[Written, list[Finding]]:
         name = Path(environment).name.removesuffix(".yaml")
         raise FindingsError(Finding(where, what, similar(name, known, "write inventory/NAME.yaml")))
     findings: list[Finding] = []
-    trees = [_read(project, name, findings) for name in (f"{environment}.yaml", CATALOGUE, LOCK)]
+    names = (f"{environment}.yaml", CATALOGUE, LOCK, WEIGHTS_LOCK)
+    trees = [_read(project, name, findings) for name in names]
     if trees[0] is None or trees[1] is None:
         raise FindingsError(*findings)
     root, catalogue = trees[0].entries, trees[1].entries
-    findings += [_misplaced(root[name]) for name in ("models", "digests") if name in root]
+    findings += [_misplaced(root[name]) for name in _SECTIONS if name in root]
     findings += [_not_a_catalogue(item) for name, item in catalogue.items() if name != "models"]
     named = root.get("environment")
     if named is not None and named.value != environment:
         what = "`environment` is not the name of the file"
         findings.append(Finding(named.where, what, f"write `environment: {environment}`, or rename the file"))
-    entries = {name: item for name, item in root.items() if name not in ("models", "digests")}
+    entries = {name: item for name, item in root.items() if name not in _SECTIONS}
     entries |= {name: item for name, item in catalogue.items() if name == "models"}
-    if trees[2] is not None:
-        entries["digests"] = trees[2]
+    locks = {"digests": trees[2], "snapshots": trees[3]}
+    entries |= {name: tree for name, tree in locks.items() if tree is not None}
     return Written(entries, f"inventory/{environment}.yaml", 1, ()), findings
 
 
@@ -111,7 +115,7 @@ def _read(project: Path, name: str, findings: list[Finding]) -> Written | None:
             return None
         tree, wrong = read(data.decode("utf-8-sig"), file)
     except FileNotFoundError:
-        if name != LOCK:
+        if name not in (LOCK, WEIGHTS_LOCK):
             empty = "write it; `models: {}` is an empty catalogue"
             hint = empty if name == CATALOGUE else "check where the link leads"
             findings.append(Finding(file, "there is no such file", hint))
@@ -141,7 +145,7 @@ def _reason(error: OSError) -> str:
 
 
 def _misplaced(item: Written) -> Finding:
-    home = CATALOGUE if item.key == ("models",) else LOCK
+    home = _SECTIONS[str(item.key[0])]
     return Finding(
         item.where,
         f"{dotted(item.key)} is not part of an environment",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stackctl.schema.source import Key, Written
 
-_WHOLE = ("hosts", "models", "profiles", "placements", "digests")
+_WHOLE = ("hosts", "models", "profiles", "placements", "digests", "snapshots")
 """Sections whose entries go as a whole: what is wrong in one may be just what a check looks at."""
 
 

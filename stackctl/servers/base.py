@@ -55,12 +55,14 @@ class LocalWeights(Model):
 
 
 class HubWeights(Model):
-    """Weights that the server fetches from the model hub when it first starts."""
+    """Weights of a repository on the model hub, which hosts fetch as `weights.lock` has them."""
 
     repo: Annotated[str, Form(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", "`owner/name` as on the model hub")]
     """Repository on the model hub."""
-    revision: Annotated[str, Form(r"[0-9a-f]{40}", "a commit of 40 hexadecimal digits")]
-    """Commit of the repository. A branch name would let two replicas serve different weights."""
+    revision: Annotated[
+        str, Form(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*", "a branch, a tag or a commit")
+    ] = "main"
+    """Branch, tag or commit; `weights.lock` pins it to a commit and every file of that."""
 
 
 def _kind_of_weights(value: Any) -> str:
@@ -194,8 +196,6 @@ class Launch:
     """Size of /dev/shm; None: Docker's 64M are enough."""
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Places in the container that outlive it, by name."""
-    hub: bool = False
-    """Whether it keeps weights in the model hub's cache."""
 
 
 class Server(Model):

@@ -101,28 +101,25 @@ class Vllm(Server):
 
     def launch(self, name: str) -> Launch:
         """The image's entry point is `vllm serve`."""
-        hub = isinstance(self.weights, HubWeights)
         # vLLM logs each check and scrape otherwise.
         quiet = ("--disable-access-log-for-endpoints", "/health,/metrics,/tokenize")
         served = (self._model(), "--served-model-name", name, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104 - the container's own
         return Launch(
             command=(*served, *self._arguments(), *quiet, *self.extra_args),
-            environment=_ENVIRONMENT | ({} if hub else _OFFLINE),
+            environment=_ENVIRONMENT,
             stop_seconds=self.shutdown_timeout + _TEARDOWN_SECONDS,
             start_seconds=self.start_seconds,
             curl=True,
             limits=_SPREAD_LIMITS if self.tensor_parallel > 1 else {},
             shared_memory="16g" if self.tensor_parallel > 1 else "1g",
             volumes={"cache": "/root/.cache/vllm"},
-            hub=hub,
         )
 
     def _model(self) -> str:
-        return self.weights.repo if isinstance(self.weights, HubWeights) else f"/weights/{self.weights.path}"
+        return f"/weights/{self.weights.repo if isinstance(self.weights, HubWeights) else self.weights.path}"
 
     def _arguments(self) -> tuple[str, ...]:
         valued = {
-            "--revision": self.weights.revision if isinstance(self.weights, HubWeights) else None,
             "--tensor-parallel-size": self.tensor_parallel if self.tensor_parallel > 1 else None,
             "--max-model-len": self.context,
             "--max-num-seqs": self.max_num_seqs,
@@ -147,5 +144,10 @@ class Vllm(Server):
 _SPREAD_LIMITS = {"memlock": -1, "stack": 67108864}
 # Measured: the engine takes 7 to 9 s more to go once the last request has ended.
 _TEARDOWN_SECONDS = 30
-_ENVIRONMENT = {"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+# Weights are fetched before a server starts, and it has no business on the internet.
+_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}

@@ -87,10 +87,6 @@ def test_the_health_of_a_container_is_asked_at_the_hosts_address(tmp_path: Path)
     ]
 
 
-def test_only_the_cache_of_the_hub_is_made_on_the_host(tmp_path: Path) -> None:
-    assert spec(fleet(tmp_path, GPUS, CATALOGUE), "gpu1").directories == ("/srv/weights/hub",)
-
-
 def test_an_image_of_the_lock_is_pulled_by_digest(tmp_path: Path) -> None:
     read = fleet(tmp_path, GPUS, CATALOGUE, lock=f'"vllm:1": sha256:{"0" * 64}\n')
 

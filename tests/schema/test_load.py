@@ -102,8 +102,8 @@ def test_a_wrong_setting_is_named_with_its_line_and_a_way_out(
         ("{server: custom, image: a:1, api: [], port: 1}", "2 `models.x.api` is empty | write at least 1"),
         ("{server: custom, image: a:1, api: [speech], port: 1, weights: {path: ../x}}", ("2 `models.x.weights.path` cannot be `../x`"
          " | write a path below the host's weights directory, without `..`")),
-        ("{server: vllm, image: a:1, api: [chat], weights: {repo: a/b}}", ("2 `models.x.weights.revision` is missing"
-         " | add `revision: ...`: Commit of the repository")),
+        ("{server: vllm, image: a:1, api: [chat], weights: {repo: a/b, revision: ../x}}", ("2 `models.x.weights.revision` cannot be `../x`"
+         " | write a branch, a tag or a commit")),
         ("{server: vllm, image: a:1, api: [chat], weights: {path: w, repo: a/b, revision: 1111111111111111111111111111111111111111}}", ("2 `models.x.weights.path` does not go with `repo` and `revision`"
          " | keep one kind")),
         ("{server: vllm, image: a:1, api: [chat], weights: {path: w}, args: [--seed=1]}",
