@@ -50,5 +50,7 @@ def check(fleet: Fleet) -> Iterator[Problem]:
         if host.wan is not None:
             key = ("hosts", name, "wan")
             what = f"{dotted(key)} has uplinks of its own, and what is for others in the mesh leaves by them"
-            hint = f"have the main table route {mesh.subnet} to {mesh.device}, or leave `wan` out on this host"
+            hint = (
+                f"have the main table route {mesh.subnet} to {mesh.device}, or leave `wan` out on this host"
+            )
             yield Problem(key, f"{what}: their routes come before Tailscale's", hint, severity="warning")
