@@ -250,6 +250,7 @@ def test_a_host_that_was_away_changes_its_own_key_with_the_next_apply_and_nobody
         came_back.rooms[index].sync()
 
     until(lambda: _settled(came_back, (2, 2, 2)))
+    until(lambda: all("0" not in _ages(came_back, index) for index in range(COUNT)))
     for room in came_back.rooms:
         room.sync()  # a host that was booted has followed nobody, and sees to it with the next change
         assert not list((room.folder / "etc").glob("stackctl-1.*"))
