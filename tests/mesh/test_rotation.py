@@ -46,7 +46,7 @@ class Fleet:
     rooms: Sequence[Room]
     more: str = ""
     """What else is said of h0's place."""
-    written: list[Sequence[str]] = field(default_factory=list)
+    written: list[list[str]] = field(default_factory=list)
     """Files so far."""
 
     def key(self, index: int, number: int) -> str:
