@@ -209,14 +209,18 @@ def _owes(config: Config) -> bool:
 
 def _forget(config: Config, there: dict[str, Known]) -> None:
     """Remove keys of before, once every peer has proved that it knows the one in use: who was away knew another."""
+    used = FOLDER / f"stackctl-{config.number}.key"
     since = int(USE.lstat().st_mtime)  # handshakes are told in whole seconds
-    if all(peer.key in there and there[peer.key].handshake >= since for peer in config.peers):
-        _remove_former()
+    met = all(peer.key in there and there[peer.key].handshake >= since for peer in config.peers)
+    if met and used.exists() and USE.resolve() == used.resolve():
+        _remove_former(config.number)
 
 
-def _remove_former() -> None:
+def _remove_former(number: int) -> None:
+    """Keys of lower numbers; one of a higher number may be about to be used."""
     for old in FOLDER.glob("stackctl-*.*"):
-        if old.stem != USE.resolve().stem:
+        named = re.fullmatch(r"stackctl-([0-9]+)\.(key|pub)", old.name)
+        if named and int(named[1]) < number:
             old.unlink()
 
 
@@ -329,7 +333,7 @@ class Follower:
         self._speak(config, former_keys(self.device), owes=True)
         self.poked = time.time()
         if {peer.name for peer in config.peers} <= self.heard:  # who was away knows the former key alone
-            _remove_former()
+            _remove_former(config.number)
 
 
 def _output(*command: str) -> str:
