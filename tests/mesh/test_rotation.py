@@ -172,7 +172,7 @@ def test_a_host_that_was_away_changes_its_own_key_with_the_next_apply_and_nobody
         came_back.write(index, text)
         came_back.rooms[index].sync()
 
-    until(lambda: _settled(came_back, (2, 2, 2)))
+    until(lambda: _settled(came_back, (2, 2, 2)), 300)
     until(lambda: all("0" not in ages(came_back, index) for index in range(COUNT)))
     came_back.key(0, 3)  # the next one, which no file names yet
     for room in came_back.rooms:
