@@ -5,6 +5,7 @@ a host that has a new key goes on with its former one until every peer that it t
 new one; a peer knows both meanwhile, and gives the addresses to the new one as soon as that one speaks.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -12,7 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import ENODEV
 from pathlib import Path
@@ -27,6 +29,10 @@ TURN = 600
 """Seconds for which a host lets those before it, by name, take their new keys first."""
 SETTLED = 60
 """Seconds for which peers are spoken to after a change of the own key."""
+CALL = 5
+"""Seconds between two calls to a new key that has not spoken: a peer that went on without us answers by no other."""
+PATIENCE = 10
+"""Seconds that one who would change the interface waits for another; a change takes a fraction of one."""
 
 
 @dataclass
@@ -79,6 +85,23 @@ FOLDER = Path("/etc/wireguard")
 USE = FOLDER / "stackctl.key"
 """Link to the private key that is in use."""
 STATE = Path("/var/lib/stackctl/mesh")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Nobody else changes an interface or what is kept of it meanwhile, from the first look to the last word."""
+    STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    end = time.monotonic() + PATIENCE
+    with (STATE / "lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    sys.exit(f"another holds {lock.name} for more than {PATIENCE} s")
+                time.sleep(0.02)
+        yield
 
 
 def former_keys(device: str) -> dict[str, str]:
@@ -144,6 +167,8 @@ def sync(device: str) -> None:
     _route(device, config.routes)
     if former or _owes(config):
         _start(device)
+    else:
+        _forget(config, there)
 
 
 def composed(config: Config, there: dict[str, Known], former: dict[str, str], private: str) -> str:
@@ -159,6 +184,7 @@ def composed(config: Config, there: dict[str, Known], former: dict[str, str], pr
             heard = there.get(before or key)
             kept = [row for row in peer.rows if not bare or row.startswith("PresharedKey")]
             rows += ["[Peer]", f"PublicKey = {key}", *kept]
+            rows += [f"PersistentKeepalive = {CALL}"] if bare else []
             if bare and heard is not None and heard.endpoint:
                 rows.append(f"Endpoint = {heard.endpoint}")
             elif peer.endpoint and (heard is None or heard.age >= FRESH):
@@ -179,6 +205,23 @@ def _owes(config: Config) -> bool:
     """Whether the host's own new key waits to be used."""
     wanted = FOLDER / f"stackctl-{config.number}.key"
     return wanted.exists() and USE.resolve() != wanted.resolve()
+
+
+def _forget(config: Config, there: dict[str, Known]) -> None:
+    """Remove keys of before, once every peer has proved that it knows the one in use: who was away knew another."""
+    used = FOLDER / f"stackctl-{config.number}.key"
+    since = int(USE.lstat().st_mtime)  # handshakes are told in whole seconds
+    met = all(peer.key in there and there[peer.key].handshake >= since for peer in config.peers)
+    if met and used.exists() and USE.resolve() == used.resolve():
+        _remove_former(config.number)
+
+
+def _remove_former(number: int) -> None:
+    """Keys of lower numbers; one of a higher number may be about to be used."""
+    for old in FOLDER.glob("stackctl-*.*"):
+        named = re.fullmatch(r"stackctl-([0-9]+)\.(key|pub)", old.name)
+        if named and int(named[1]) < number:
+            old.unlink()
 
 
 def _start(device: str) -> None:
@@ -222,7 +265,10 @@ class Follower:
                 self._swap(config, there)
                 return True
         deaf = [key for key in self.alive if key in there and there[key].handshake < self.swapped]
-        return bool(former) or owes or (bool(deaf) and time.time() - self.swapped < SETTLED)
+        if former or owes or (deaf and time.time() - self.swapped < SETTLED):
+            return True
+        _forget(config, there)
+        return False
 
     def _move(self, config: Config, there: dict[str, Known], former: dict[str, str]) -> dict[str, str]:
         """Give the addresses to the keys that speak, or whose forerunners have been silent for too long."""
@@ -286,11 +332,8 @@ class Follower:
         subprocess.run(["wg", "set", self.device, "private-key", key], check=True)
         self._speak(config, former_keys(self.device), owes=True)
         self.poked = time.time()
-        if not {peer.name for peer in config.peers} <= self.heard:
-            return  # who was away knows the former key alone
-        for old in FOLDER.glob("stackctl-*.*"):
-            if old.stem != key.stem:
-                old.unlink()
+        if {peer.name for peer in config.peers} <= self.heard:  # who was away knows the former key alone
+            _remove_former(config.number)
 
 
 def _output(*command: str) -> str:
@@ -300,8 +343,12 @@ def _output(*command: str) -> str:
 if __name__ == "__main__":
     os.umask(0o077)
     if sys.argv[1] == "sync":
-        sync(sys.argv[2])
+        with alone():
+            sync(sys.argv[2])
     else:
         follower = Follower(sys.argv[2])
-        while follower.step():
+        while True:
+            with alone():
+                if not follower.step():
+                    break
             time.sleep(0.1 if time.time() - follower.began < HURRY else 1)

@@ -12,7 +12,7 @@ LEFT_OUT = 121
 
 HEAD = (
     "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root\n"
-    "export STACKCTL_STATE=/var/lib/stackctl STACKCTL_RUN=/run/stackctl\n"
+    "export STACKCTL_STATE=/var/lib/stackctl STACKCTL_RUN=/run/stackctl STACKCTL_UNITS=/etc/systemd/system\n"
     "umask 022; cd /\n"
     "p=$PPID; while [ $p -gt 1 ] && read -r c </proc/$p/comm && case $c in (sshd*) false;; esac; do\n"
     "  while read -r k v; do if [ $k = PPid: ]; then p=$v; break; fi; done </proc/$p/status\n"

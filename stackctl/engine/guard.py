@@ -22,15 +22,23 @@ _FRESH_SECONDS = 20
 _RESTORED_SECONDS = 60
 
 _FOLDER = '"$STACKCTL_STATE/guard/"@NAME@'
+_BOOT = f"""g={_FOLDER} u=stackctl-guard-boot-@NAME@.service w=$STACKCTL_UNITS/multi-user.target.wants
+"""
+_UNBOOT = """rm -f -- "$w/$u" "$STACKCTL_UNITS/$u"; sync -- "$w" "$STACKCTL_UNITS"
+"""
 # Whoever renames the folder first has the say: the restoring script or the operator.
-_ARM = f"""g={_FOLDER}
-if [ ! -f "$g/restore" ]; then
+_ARM = f"""{_BOOT}if [ ! -f "$g/restore" ]; then
   rm -rf -- "$g" "$g.restoring"; mkdir -p -m 700 -- "$STACKCTL_STATE" "$STACKCTL_STATE/guard" "$g" || exit 1
   @SNAPSHOT@
-  {{ printf 'STACKCTL_STATE=%s\\n' "$STACKCTL_STATE"; cat; }} >"$g/restore" <<'END' || exit 1
+  {{ printf 'STACKCTL_STATE=%s STACKCTL_UNITS=%s\\n' "$STACKCTL_STATE" "$STACKCTL_UNITS"; cat; }} >"$g/restore" <<'END' || exit 1
 @RESTORE@
 END
-  sync -- "$g"/*
+  for f in "$g"/*; do [ -L "$f" ] || sync -- "$f" || exit 1; done
+  sync -- "$g" "$STACKCTL_STATE/guard" "$STACKCTL_STATE" && mkdir -p -- "$w" || exit 1
+  cat >"$STACKCTL_UNITS/$u" <<END && ln -sfn -- "../$u" "$w/$u" || exit 1
+@UNIT@
+END
+  sync -- "$STACKCTL_UNITS/$u" "$w" "$STACKCTL_UNITS" || exit 1
   systemd-run --quiet --collect --unit=stackctl-guard-@NAME@ --on-active={ARMED_SECONDS} \\
     --timer-property=AccuracySec=500ms -- sh "$g/restore"
 else
@@ -38,9 +46,24 @@ else
 fi
 """
 
-_RESTORE = f"""g={_FOLDER}
-mv -T -- "$g" "$g.restoring" || exit 0
+# A timer does not outlast a power cut: the next boot does its work. Nothing waits for that, so that what it restarts
+# may itself wait for the rest of the boot.
+_UNIT = """# Owned by stackctl: it is here while a change waits for word that all is well.
+[Unit]
+Description=Take back a change to @NAME@ that nobody confirmed before the host went down
+After=network.target
+ConditionPathExists=|$STACKCTL_STATE/guard/@NAME@/restore
+ConditionPathExists=|$STACKCTL_STATE/guard/@NAME@.restoring/restore
+
+[Service]
+WorkingDirectory=$STACKCTL_STATE/guard
+ExecStart=/bin/sh -c 'for f in @NAME@ @NAME@.restoring; do [ ! -f \\$\\$f/restore ] || exec sh \\$\\$f/restore boot; done'"""
+
+# The lock keeps a boot from beginning anew what is being restored at that moment, and not what a power cut stopped.
+_RESTORE = f"""{_BOOT}exec 8<"$STACKCTL_STATE/guard" && flock 8 || exit 1
+if [ "$1" != boot ] || [ -e "$g" ]; then mv -T -- "$g" "$g.restoring" || exit 0; fi
 g=$g.restoring
+[ -f "$g/restore" ] || exit 0
 back() {{
   if [ -e "$g/$1" ] || [ -L "$g/$1" ]; then
     t=$(mktemp -u -- "$(dirname -- "$2")/.stackctl.XXXXXXXXXX")
@@ -52,7 +75,7 @@ sync
 systemctl reset-failed 2>/dev/null  # a unit that failed too often would not be started again
 @COMMANDS@
 {record.NOTE}note @LINE@
-rm -rf -- "$g"
+{_UNBOOT}rm -rf -- "$g"
 """
 
 _TAKE_BACK = f"""g={_FOLDER}
@@ -60,16 +83,24 @@ systemctl stop stackctl-guard-@NAME@.timer
 [ ! -f "$g/restore" ] || sh "$g/restore"
 """
 
-_DISARM = f"""g={_FOLDER}
-systemctl stop stackctl-guard-@NAME@.timer
-mv -T -- "$g" "$g.confirmed" && rm -rf -- "$g.confirmed"
+# What the operator was told to stand must not be taken back after a power cut.
+_DISARM = f"""{_BOOT}systemctl stop stackctl-guard-@NAME@.timer
+mv -T -- "$g" "$g.confirmed" || exit 1
+sync -- "$STACKCTL_STATE/guard"
+{_UNBOOT}rm -rf -- "$g.confirmed"
 """
 
 TAKE_BACK_UNCONFIRMED = Command(
     """for g in "$STACKCTL_STATE"/guard/*; do
+  case $g in (*.restoring) continue;; (*.confirmed) rm -rf -- "$g";; esac
   [ -f "$g/restore" ] || continue
   systemctl stop "stackctl-guard-$(basename -- "$g").timer"
   sh "$g/restore"
+done
+for u in "$STACKCTL_UNITS"/stackctl-guard-boot-*.service; do
+  n=${u##*/stackctl-guard-boot-} n=${n%.service}
+  [ -e "$STACKCTL_STATE/guard/$n" ] || [ -e "$STACKCTL_STATE/guard/$n.restoring" ] ||
+    rm -f -- "$STACKCTL_UNITS/multi-user.target.wants/${u##*/}" "$u"
 done
 true
 """,
@@ -88,10 +119,10 @@ def arm(guard: Guard, actor: Actor) -> Command:
     )
     restore = (
         _RESTORE.replace("@BACK@", "\n".join(f"back {number} {path}" for number, path in numbered))
-        .replace("@COMMANDS@", "\n".join(f"( {command} )" for command in guard.restore))
+        .replace("@COMMANDS@", "\n".join(f"( {command} ) 8<&-" for command in guard.restore))
         .replace("@LINE@", record.line(actor, "restored", guard=guard.name))
     )
-    script = _ARM.replace("@SNAPSHOT@", snapshot).replace("@RESTORE@", restore)
+    script = _ARM.replace("@SNAPSHOT@", snapshot).replace("@RESTORE@", restore).replace("@UNIT@", _UNIT)
     return Command(_named(script, guard), 30, after_success=True)
 
 
@@ -113,7 +144,7 @@ def confirmed(guard: Guard, where: str, lock: Callable[[], Command]) -> Work[Fin
     try:
         yield Reconnect(_FRESH_SECONDS)
     except NotBackError as error:
-        return (yield from _cut_off(guard, where, error))
+        return (yield from _cut_off(guard, where, error, lock))
     taken, stands = yield (lock(), disarm(guard))
     if taken.status == 0 and stands.status == 0:
         return None
@@ -126,12 +157,12 @@ def lost(guard: Guard, where: str, lock: Callable[[], Command]) -> Work[Finding]
     try:
         yield Reconnect(_FRESH_SECONDS)
     except NotBackError as error:
-        return (yield from _cut_off(guard, where, error))
+        return (yield from _cut_off(guard, where, error, lock))
     yield (lock(), take_back(guard))  # the lock waits for the end of whatever was running there
     return _restored(guard, where)
 
 
-def _cut_off(guard: Guard, where: str, error: NotBackError) -> Work[Finding]:
+def _cut_off(guard: Guard, where: str, error: NotBackError, lock: Callable[[], Command]) -> Work[Finding]:
     with contextlib.suppress(LostError):  # where the old connection is gone too, the timer does it
         yield (take_back(guard),)
     change = f"the change to {guard.name} cut this machine off"
@@ -141,6 +172,7 @@ def _cut_off(guard: Guard, where: str, error: NotBackError) -> Work[Finding]:
         what = f"{change}, and the host is not back"
         hint = "it restores what was by itself; if it stays away, use its console"
         return Finding(where, what, hint, (str(error), str(second)))
+    yield (lock(), take_back(guard))  # it may have been booted, and be about to
     return _restored(guard, where, str(error))
 
 

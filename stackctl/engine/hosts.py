@@ -12,7 +12,7 @@ from stackctl.doctor.rung import Rung
 from stackctl.engine.actor import Actor
 from stackctl.engine.batch import Answer
 from stackctl.engine.hostkeys import NewKey
-from stackctl.ops.fleet import Told
+from stackctl.ops.fleet import LEFT_OUT, Told
 from stackctl.plan.change import HostOutcome, HostPlan, Outcome, Plan
 from stackctl.plan.drift import Drift
 from stackctl.plan.receipt import Visit
@@ -145,7 +145,11 @@ class Hosts(ABC):
         }
         unplanned = len(self.outcomes)
         told = self.meet([plan.host for plan in confirmed.hosts if plan.changes]) if confirmed.changes else {}
-        news = {host: values for host, values in told.items() if values}
+        news = {
+            host: {**values, LEFT_OUT: "yes"} if plans.get(host, _NOTHING).findings else values
+            for host, values in told.items()
+            if values
+        }
         for batch in self._batches(plans, how):
             failed = sum(outcome.failed for outcome in self.outcomes.values()) - unplanned
             if failed > how.max_failures:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
+from stackctl.mesh.members import members
 from stackctl.schema.fleet import Fleet
+from stackctl.schema.mesh import INTERFACES
 from stackctl.schema.problem import Problem
+from stackctl.schema.source import dotted
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
     return ()
 
 
-def check(fleet: Fleet) -> Iterator[Problem]:  # noqa: ARG001
-    """Nothing that only an inventory shows."""
-    return iter(())
+def check(fleet: Fleet) -> Iterator[Problem]:
+    """Uplinks beside Tailscale, whose routes are in a table that is looked up after those of uplinks.
+
+    No error: whoever makes the interface may have put routes to its peers into the main table.
+    """
+    mesh = fleet.network.mesh
+    if mesh is None or mesh.device != INTERFACES["tailscale"]:
+        return
+    for name, host, _ in members(fleet):
+        if host.wan is not None:
+            key = ("hosts", name, "wan")
+            what = f"{dotted(key)} has uplinks of its own, and what is for others in the mesh leaves by them"
+            hint = (
+                f"have the main table route {mesh.subnet} to {mesh.device}, or leave `wan` out on this host"
+            )
+            yield Problem(key, f"{what}: their routes come before Tailscale's", hint, severity="warning")

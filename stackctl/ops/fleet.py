@@ -8,6 +8,9 @@ from dataclasses import dataclass
 Told = Mapping[str, Mapping[str, str]]
 """Values by topic, by host; a host that takes part and has nothing to tell yet is there with nothing."""
 
+LEFT_OUT = "left-out"
+"""Topic: the host could not be planned, so that the apply changes nothing on it."""
+
 _told: ContextVar[Told | None] = ContextVar("told", default=None)
 
 
@@ -28,7 +31,8 @@ def told(host: str, topic: str) -> str | None:
 
 def takes_part(host: str) -> bool:
     """Whether a host is part of the run: what it has not told in a plan it will have told in the apply."""
-    return host in (_told.get() or {})
+    found = (_told.get() or {}).get(host)
+    return found is not None and LEFT_OUT not in found
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from pyinfra.context import host
 from stackctl.capabilities.mesh import MeshSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.core.secret import SecretRef
 from stackctl.mesh import interface as text
 from stackctl.mesh.wireguard import FOLDER, WireguardSpec, config_file
-from stackctl.ops import secret
+from stackctl.ops import sharedkeys
 from stackctl.ops.apt import INSTALL_SECONDS, LOCK_SECONDS, install_script
 from stackctl.ops.fleet import Introduction, takes_part, told
+from stackctl.ops.sharedkeys import Shared
 from stackctl.ops.step import Guard, Step, WriteFiles
 from stackctl.ops.trace import saw
 from stackctl.ops.wireguardstate import Found, Implementation, Interface, Keys, OwnKeys
@@ -29,9 +29,6 @@ MAKES = "wireguard/makes"
 """Topic: the number of the key that an apply will make on the host."""
 MET = "wireguard/met"
 """Topic: the apply has had all hosts make their keys; one that is not known now stays unknown."""
-
-SHORTEST = 32
-"""Characters of a secret from which shared keys are derived: who knows one of them could try out shorter ones."""
 
 
 def introduction(spec: MeshSpec) -> Introduction | None:
@@ -89,10 +86,14 @@ def interface(spec: WireguardSpec, config: Artifact) -> Generator[WriteFiles | S
     known = _known(spec, before)
     _distinct(spec, known, keys)
     shown = replace(config, content=text.filled(config.content, known, None))
-    file, change = _file(spec, config, shown, known, found)
+    shared = sharedkeys.shared(spec)
+    file, change = _file(spec, config, shown, known, found, shared)
     _note(spec, found, keys)
     guard = _guard(spec.device)
+    left: tuple[str, ...] = ()
     if change is not None:
+        absent = [peer for peer in spec.peers if not takes_part(peer.name)]
+        left = sharedkeys.left_behind(spec, before, found.former, shared, absent)
         yield WriteFiles([file], [change], guard=guard)
     if not found.enabled:
         enable = f"systemctl enable -q -- {_unit(spec.device)}"
@@ -103,6 +104,7 @@ def interface(spec: WireguardSpec, config: Artifact) -> Generator[WriteFiles | S
         waiting = [
             f"{peer.name} joins once its key is known" for peer in spec.peers if peer.name not in known
         ]
+        waiting += [f"{name} is silent, and is back once an apply has reached it too" for name in left]
         yield Step(
             _ACT.replace("@VERB@", verb).replace("@UNIT@", _unit(spec.device)),
             reason="; ".join([reasons, *([some(waiting)] if waiting else [])]),
@@ -136,30 +138,23 @@ def _distinct(spec: WireguardSpec, known: Mapping[str, tuple[str, int]], keys: K
 
 
 def _file(
-    spec: WireguardSpec, config: Artifact, shown: Artifact, known: Mapping[str, tuple[str, int]], found: Found
+    spec: WireguardSpec,
+    config: Artifact,
+    shown: Artifact,
+    known: Mapping[str, tuple[str, int]],
+    found: Found,
+    shared: Shared | None,
 ) -> tuple[Artifact, FileChange | None]:
     """The file with all its keys, and how it differs, shared keys left out."""
     whole = shown
     if spec.preshared is not None:
-        master = _master(spec.preshared)
-        content = text.filled(
-            config.content, known, lambda name: text.shared_key(master, spec.epoch, spec.host, name)
-        )
-        whole = replace(config, content=content, secrets=(spec.preshared,))
+        whole = replace(config, content=text.filled(config.content, known, shared), secrets=(spec.preshared,))
     sha256 = hashlib.sha256(whole.content.encode()).hexdigest()
     change = compare(shown, sha256, found.file)
     if change is not None and found.file is not None and found.file.content == shown.content:
         reason = "shared keys change" if found.file.sha256 != sha256 else change.reason
         change = replace(change, reason=reason, diff="")
     return whole, change
-
-
-def _master(ref: SecretRef) -> str:
-    master = secret.value(ref)
-    if len(master) < SHORTEST:
-        what = f"is shorter than {SHORTEST} characters, and keys are derived from it"
-        raise FindingsError(Finding(f"secret {ref.written}", what, "make one with `openssl rand -base64 32`"))
-    return master
 
 
 def _note(spec: WireguardSpec, found: Found, keys: Keys) -> None:

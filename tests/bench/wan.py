@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from tests.bench.report import Goal, table
 from tests.bench.wan_contenders import Contender, contenders
-from tests.bench.wan_scenarios import SCENARIOS, Outcome, measure
+from tests.bench.wan_scenarios import RESENT, SCENARIOS, Outcome, measure
 
 OUTPUT = Path(__file__).parents[2] / ".bench/wan.json"
 GOALS = {
@@ -46,7 +46,9 @@ def main() -> None:
             loads.append(os.getloadavg()[0])
             found = list(_measured(contender, scenario, options.runs))
             outcomes += found
-            _say(f"{contender.name}, {scenario}: {_cell(scenario, found)}")
+            _say(
+                f"{contender.name}, {scenario}: {_cell(scenario, found)}; the session in WireGuard: {_resumed(found)}"
+            )
             _write({"machine": machine, "loads": loads, "outcomes": [asdict(each) for each in outcomes]})
     print(report(machine, loads, chosen, outcomes))
 
@@ -75,7 +77,14 @@ def report(
 
 
 def _rows(names: Sequence[str], outcomes: Sequence[Outcome]) -> Iterator[Sequence[str]]:
-    yield "", *SCENARIOS, "lost on the way back", "sessions in WireGuard kept", "longest silence"
+    yield (
+        "",
+        *SCENARIOS,
+        "lost on the way back",
+        "sessions in WireGuard kept",
+        "back after",
+        "longest silence",
+    )
     for name in names:
         mine = [each for each in outcomes if each.contender == name]
         cells = [
@@ -84,7 +93,16 @@ def _rows(names: Sequence[str], outcomes: Sequence[Outcome]) -> Iterator[Sequenc
         lost = [each.lost_on_the_way_back for each in mine if each.lost_on_the_way_back is not None]
         kept = f"{sum(each.session for each in mine)} of {len(mine)}"
         silence = max((each.silence for each in mine), default=0.0)
-        yield name, *cells, str(max(lost)) if lost else "never back", kept, f"{silence:.1f} s"
+        back = str(max(lost)) if lost else "never back"
+        yield name, *cells, back, kept, _resumed(mine), f"{silence:.1f} s"
+
+
+def _resumed(found: Sequence[Outcome]) -> str:
+    """How long the slowest session took until it carried words again, once all was over."""
+    if not found:
+        return ""
+    times = [each.resumed for each in found if each.resumed is not None]
+    return f"{max(times):.1f} s" if len(times) == len(found) else f"not within {RESENT:.0f} s"
 
 
 def _cell(scenario: str, found: Sequence[Outcome]) -> str:

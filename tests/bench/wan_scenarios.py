@@ -19,7 +19,8 @@ SETTLED = 18.0
 UP, DOWN, FLAPPING = 6.0, 5.0, 90.0
 """Seconds: of a flap's two halves, and of all of them."""
 RESENT = 30.0
-"""Seconds that TCP may take until it tries again; it doubles its patience with each packet that it lost."""
+"""Seconds in which a session has to carry words again. TCP doubles its patience with each packet that is lost: it tries
+again after at most as long as it has been silent, so that a way that is well is used late by who lost much before."""
 LONG_HOLD = 60.0
 """The hold of the profiles, which flaps are measured with."""
 
@@ -39,6 +40,8 @@ class Outcome:
     """Datagrams from the healing until the first uplink was used again; None: it was not left, or not gone back to."""
     session: bool
     """The TCP session in the tunnel was the same at the end and carried words again."""
+    resumed: float | None
+    """Seconds until it did, from the end of what happened; None: it did not within `RESENT`."""
     silence: float
     """Seconds of its longest silence."""
 
@@ -66,12 +69,14 @@ class Watch:
             time.sleep(0.02)
         return self.source() == address
 
-    def speaks(self) -> bool:
-        """Whether the session carries words again, once TCP has had time to send anew what loss has swallowed."""
+    def resumed(self) -> float | None:
+        """Seconds until the session carries words again, once TCP has sent anew what loss has swallowed."""
         begin = time.monotonic()
-        while self.session.times[-1] < begin and time.monotonic() < begin + RESENT:
+        while time.monotonic() < begin + RESENT:
+            if (after := self.session.times[-1:]) and after[0] >= begin:
+                return after[0] - begin
             time.sleep(0.05)
-        return self.session.times[-1] >= begin
+        return None
 
     def noticed(self) -> float | None:
         left = (at for at, source in self.datagrams.sources if at > self.struck and source != HOME[1])
@@ -140,7 +145,8 @@ def measure(contender: Contender, scenario: str) -> Outcome:
         with going_on(here, Datagrams()) as datagrams, going_on(here, Connection(FAR)) as session:
             watch = Watch(made, datagrams, session)
             SCENARIOS[scenario](watch)
-            alive = watch.speaks() and session.dialled == 1
+            resumed = watch.resumed()
+            alive = resumed is not None and session.dialled == 1
             silence = session.gap()
         return Outcome(
             contender.name,
@@ -150,5 +156,6 @@ def measure(contender: Contender, scenario: str) -> Outcome:
             watch.switches(),
             datagrams.lost(watch.healed, watch.back) if watch.back else None,
             alive,
+            resumed,
             silence,
         )

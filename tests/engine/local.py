@@ -36,7 +36,7 @@ class LocalSession:
         weakref.finalize(self, shutil.rmtree, kept, ignore_errors=True)
         folder = state or Path(kept)
         path = "" if programs is None else f"PATH={programs}:$PATH\n"
-        self.head = f"{HEAD}STACKCTL_STATE={folder}/lib STACKCTL_RUN={folder}/run\n{path}"
+        self.head = f"{HEAD}STACKCTL_STATE={folder}/lib STACKCTL_RUN={folder}/run STACKCTL_UNITS={folder}/units\n{path}"
         self.round_trips = 0
         self.log: list[tuple[Command, ...]] = []
         self.shell: subprocess.Popen[bytes] | None = None

@@ -1,5 +1,7 @@
 """A guarded change that takes the connection along in the middle."""
 
+import re
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +10,12 @@ import pytest
 from stackctl.core.connection import Connection
 from stackctl.core.finding import FailureError, Finding
 from stackctl.engine import guard
+from stackctl.engine.actor import Actor
 from stackctl.engine.batch import Answer, Command
 from stackctl.engine.channel import LostError
 from stackctl.engine.run import Run
 from stackctl.engine.session import Session
+from stackctl.ops.step import Guard
 from stackctl.plan.change import HostOutcome
 from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
@@ -96,3 +100,89 @@ def test_a_host_that_stays_away_is_said_to(tmp_path: Path, monkeypatch: pytest.M
     [finding] = applied(tmp_path).findings
 
     assert finding.what == "the change to mesh cut this machine off, and the host is not back"
+
+
+class Host:
+    """A guarded change of `file`, and a boot after a power cut, which a timer does not outlast."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file, self.kept = folder, folder / "file", folder / "state/lib/guard"
+        self.units = folder / "state/units"
+        self.guard = Guard("mesh", (str(self.file),), (f"cp {self.file} {folder}/counts",))
+        self.session = LocalSession(folder / "bin", folder / "state")
+        for name in ("systemd-run", "systemctl"):
+            program(folder / "bin", name, "true")
+        self.file.write_text("old")
+        self.done(guard.arm(self.guard, Actor("alice", "laptop", "", "r1")))
+        self.file.write_text("new")
+
+    def done(self, command: Command) -> None:
+        [answer] = self.session.run([command])
+        assert (answer.status, answer.stderr) == (0, "")
+
+    def boot(self) -> None:
+        """Start the unit as systemd would, if it would."""
+        for link in (self.units / "multi-user.target.wants").iterdir():
+            text = link.resolve(strict=True).read_text()
+            conditions = re.findall(r"^ConditionPathExists=\|(.+)$", text, re.MULTILINE)
+            folder, command = re.findall(r"^(?:WorkingDirectory|ExecStart)=(.+)$", text, re.MULTILINE)
+            if any(Path(path).exists() for path in conditions):
+                path = f"PATH={self.folder}/bin:$PATH"
+                subprocess.run(["sh", "-c", f"{path} {command.replace('$$', '$')}"], cwd=folder, check=True)
+
+    def left(self) -> list[str]:
+        """What is left of the guard."""
+        found = [*self.kept.iterdir(), *self.units.iterdir(), *self.units.glob("*/*")]
+        return sorted(path.name for path in found if path.name != "multi-user.target.wants")
+
+
+def test_a_boot_takes_back_what_nobody_confirmed_before_a_power_cut(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+
+    host.boot()
+
+    assert (host.file.read_text(), (tmp_path / "counts").read_text()) == ("old", "old")
+    assert '"restored"' in (tmp_path / "state/lib/audit.jsonl").read_text()
+    assert host.left() == []
+
+
+def test_a_boot_ends_what_a_power_cut_stopped_in_the_middle_of_restoring(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    (host.kept / "mesh").rename(host.kept / "mesh.restoring")
+
+    host.boot()
+
+    assert host.file.read_text() == "old"
+    assert host.left() == []
+
+
+def test_a_change_that_was_confirmed_outlasts_a_boot(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.done(guard.disarm(host.guard))
+
+    host.boot()
+
+    assert host.file.read_text() == "new"
+    assert host.left() == []
+
+
+def test_a_change_that_is_taken_back_at_once_leaves_nothing_for_the_next_boot(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+
+    host.done(guard.take_back(host.guard))
+
+    assert host.file.read_text() == "old"
+    assert host.left() == []
+
+
+def test_the_unit_of_a_power_cut_between_confirming_and_clearing_up_goes_with_the_next_run(
+    tmp_path: Path,
+) -> None:
+    host = Host(tmp_path)
+    (host.kept / "mesh").rename(host.kept / "mesh.confirmed")
+
+    host.boot()
+    host.done(guard.TAKE_BACK_UNCONFIRMED)
+
+    assert host.file.read_text() == "new"
+    assert host.left() == []

@@ -63,9 +63,9 @@ class Sessions:
         return LocalSession(state=self.folder / f"{connection.host}.state")
 
 
-def jobs(folder: Path, *hosts: str) -> list[Job]:
+def jobs(folder: Path, *hosts: str, more: str = "") -> list[Job]:
     folder.mkdir(exist_ok=True)
-    (folder / "demo.py").write_text(IMPORTS + BODY)
+    (folder / "demo.py").write_text(IMPORTS + BODY + more)
     everybody = ["gpu1", "gpu2", "gpu3"]
     specs = {
         host: {"folder": str(folder / host), "others": [other for other in everybody if other != host]}
@@ -74,9 +74,9 @@ def jobs(folder: Path, *hosts: str) -> list[Job]:
     return [Job(host, Connection(host, "192.0.2.1"), (Part("demo", specs[host], ()),)) for host in hosts]
 
 
-def run_over(folder: Path, *hosts: str, processes: int = 1) -> Hosts:
+def run_over(folder: Path, *hosts: str, processes: int = 1, more: str = "") -> Hosts:
     ignore: list[Event] = []
-    wanted = jobs(folder, *hosts)
+    wanted = jobs(folder, *hosts, more=more)
     sessions = Sessions(folder)
     if processes > 1:
         path = folder / "demo.py"
@@ -115,6 +115,36 @@ def test_a_host_that_is_not_part_of_the_run_is_waited_for_by_nobody(tmp_path: Pa
 
     assert not outcome.failed
     assert (tmp_path / "gpu1/peers").read_text() == "gpu2 key-of-gpu2\n"
+
+
+PART = """
+    from stackctl.core.finding import Finding, FindingsError
+
+    @operation()
+    def part(folder, others):
+        if folder.endswith("gpu2"):
+            raise FindingsError(Finding("gpu2", "cannot be planned"))
+        path = f"{folder}/part"
+        if path not in host.get_fact(Files, wanted=[(path, "0")]):
+            names = " ".join(other for other in others if fleet.takes_part(other))
+            yield Step(f"echo {names} >{path}", reason="note who takes part")
+
+    part(name="note who takes part", folder=spec["folder"], others=spec["others"])
+"""
+
+
+def test_a_host_that_cannot_be_planned_takes_no_part_in_what_the_others_do(
+    tmp_path: Path, processes: int
+) -> None:
+    for host in ("gpu1", "gpu2", "gpu3"):
+        (tmp_path / host).mkdir()
+        (tmp_path / host / "key").write_text(f"key-of-{host}")
+    with run_over(tmp_path, "gpu1", "gpu2", "gpu3", processes=processes, more=PART) as run:
+        outcome = run.apply(run.plan())
+
+    assert [host.failed for host in outcome.hosts] == [False, True, False]
+    assert (tmp_path / "gpu1/part").read_text() == "gpu3\n"
+    assert (tmp_path / "gpu1/peers").read_text() == "gpu2 key-of-gpu2\ngpu3 key-of-gpu3\n"
 
 
 def test_a_key_that_was_changed_meanwhile_makes_another_plan(tmp_path: Path) -> None:

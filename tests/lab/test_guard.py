@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stackctl.lab import lifecycle
+from stackctl.lab import host, lifecycle
 from tests.lab.node import Node
 
 pytestmark = pytest.mark.lab
@@ -112,6 +112,29 @@ def test_an_apply_takes_back_what_a_run_that_was_cut_off_never_confirmed(node: N
     assert node.on(f"cat {CONF}") == FORMER
     assert node.apply().returncode == 0
     assert node.on(f"cat {CONF}") == "MaxSessions 40\n"
+
+
+def test_a_host_that_loses_its_power_before_all_is_well_comes_back_as_it_was(node: Node) -> None:
+    stop = """
+    import os, signal
+    from stackctl.engine import drive
+    drive._Drive._reconnect = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    """
+    node.deploy(f"{settings('Port 2222')}{stop}")
+    assert node.apply().returncode < 0
+    booted = node.on("cat /proc/sys/kernel/random/boot_id")
+    assert node.on(f"cat {CONF}") == "Port 2222"
+
+    node.on("(sleep 1; systemctl reboot --force --force) >/dev/null 2>&1 &")
+    time.sleep(2)
+    spec = node.site.spec
+    host.wait_until_up(spec, spec.host("node"))  # as one that listens where it did before
+
+    assert node.on("cat /proc/sys/kernel/random/boot_id") != booted
+    assert node.on(f"cat {CONF}") == FORMER
+    wait_until(node, '[ -z "$(ls /var/lib/stackctl/guard)" ]', 30)
+    assert node.on("find /etc/systemd/system -name 'stackctl-guard*'") == ""
+    assert node.history()[-1]["notes"] == ["the host took the change to sshd back by itself"]
 
 
 def test_a_guarded_step_that_fails_leaves_nothing_of_its_change(node: Node) -> None:

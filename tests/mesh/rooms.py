@@ -10,7 +10,6 @@ from pathlib import Path
 from stackctl.agents import wireguard_peers
 from tests.engine.local import LocalSession
 
-AGENT = Path(wireguard_peers.__file__)
 PROGRAMS = ("wg", "wg-quick", "wireguard-go", "ip", "nsenter", "unshare")
 
 
@@ -51,7 +50,11 @@ class Room:
         self.folder = folder
         for part in ("etc", "state", "run", "bin"):
             (folder / part).mkdir(parents=True)
-        self._program("systemctl", _SYSTEMCTL.replace("@FOLDER@", str(folder)).replace("@AGENT@", str(AGENT)))
+        self.agent = folder / "agent.py"
+        self.agent.write_text(Path(wireguard_peers.__file__).read_text())
+        self._program(
+            "systemctl", _SYSTEMCTL.replace("@FOLDER@", str(folder)).replace("@AGENT@", str(self.agent))
+        )
         self._program("systemd-run", _SYSTEMD_RUN.replace("@FOLDER@", str(folder)))
         script = (
             f"mkdir -p /etc/wireguard /var/lib/stackctl/mesh /run/wireguard && mount --bind {folder}/etc /etc/wireguard && "
@@ -97,7 +100,7 @@ class Room:
 
     def sync(self, device: str = "wg0") -> None:
         """Take over the file, as the unit's reload does."""
-        self.run("python3", "-I", str(AGENT), "sync", device)
+        self.run("python3", "-I", str(self.agent), "sync", device)
 
     def session(self) -> LocalSession:
         """A shell there, as the engine uses one."""

@@ -38,6 +38,35 @@ def test_the_interface_has_to_be_named(tmp_path: Path) -> None:
     ]
 
 
+UPLINKS = """\
+  edge:
+    address: 10.0.0.10
+    mesh: {address: 10.77.0.11}
+    wan:
+      uplinks: [{name: fibre, interface: eth1, gateway: 192.0.2.1}, {name: lte, interface: eth2}]
+  gpu1: {address: 10.0.0.12, mesh: {address: 10.77.0.12}}
+"""
+
+
+def test_uplinks_beside_an_interface_of_tailscales_are_warned_of(tmp_path: Path) -> None:
+    read = fleet(tmp_path, MESH.replace("zt0", "tailscale0") + UPLINKS)
+
+    [problem] = mesh.check(read)
+
+    assert problem.severity == "warning"
+    assert (problem.what, problem.hint) == (
+        (
+            "`hosts.edge.wan` has uplinks of its own, and what is for others in the mesh leaves by them:"
+            " their routes come before Tailscale's"
+        ),
+        "have the main table route 10.77.0.0/24 to tailscale0, or leave `wan` out on this host",
+    )
+
+
+def test_uplinks_beside_another_interface_are_not(tmp_path: Path) -> None:
+    assert list(mesh.check(fleet(tmp_path, MESH + UPLINKS))) == []
+
+
 @pytest.mark.parametrize("backend", ["nebula", "tailscale"])
 def test_a_backend_has_settings_of_its_own(tmp_path: Path, backend: str) -> None:
     assert complaints(tmp_path, MESH.replace("existing", backend) + OUTSIDE) == [

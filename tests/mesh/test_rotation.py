@@ -1,24 +1,20 @@
 """Keys that change under running traffic, on hosts of namespaces with WireGuard as a program."""
 
+import fcntl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from stackctl.capabilities import load_fleet
-from stackctl.mesh.interface import filled
-from stackctl.render import job
-from tests.agents.wireguard import make
-from tests.inventory import project
+from stackctl.agents import wireguard_peers
+from tests.mesh.keyedhosts import COUNT, WAIT, Fleet, ages, until
 from tests.mesh.rooms import Room, missing, rooms
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}")
 
-COUNT = 3
 CLIENT = """
 import os, sys, time, urllib.request
 failed = asked = 0
@@ -32,66 +28,6 @@ while asked < 20 or not os.path.exists(sys.argv[1]):
     time.sleep(0.01)
 print(asked, failed)
 """
-WAIT = 120
-"""Seconds after which a busy machine, too, has come to the end of whatever is waited for."""
-
-
-@dataclass
-class Fleet:
-    """Hosts h0, h1, … in one mesh, each with keys of its own."""
-
-    folder: Path
-    rooms: Sequence[Room]
-    more: str = ""
-    """What else is said of h0's place."""
-
-    def key(self, index: int, number: int) -> str:
-        """The public key of that number, made where there is none."""
-        folder = self.rooms[index].folder / "etc"
-        make(folder, number)
-        for kind in ("key", "pub"):
-            staged = folder / f".stackctl-{number}.{kind}.new"
-            if staged.exists():
-                staged.rename(folder / f"stackctl-{number}.{kind}")
-        if not (folder / "stackctl.key").exists():
-            (folder / "stackctl.key").symlink_to(f"stackctl-{number}.key")
-        return (folder / f"stackctl-{number}.pub").read_text().strip()
-
-    def files(self, numbers: Sequence[int]) -> list[str]:
-        """The interface's file of each host, when they have keys of these numbers."""
-        self.folder.mkdir(exist_ok=True)
-        hosts = "".join(
-            f"  h{index}: {{address: 10.0.0.{11 + index}, mesh: {{address: 10.77.0.{1 + index}, key: {number}}}}}\n"
-            for index, number in enumerate(numbers)
-        )
-        folder = self.folder / "-".join(map(str, numbers))
-        folder.mkdir()
-        found = project(folder, f"network: {{mesh: {{subnet: 10.77.0.0/24}}}}\nhosts:\n{hosts}")
-        read = load_fleet(found.root, "test")
-        keys = {f"h{index}": (self.key(index, number), number) for index, number in enumerate(numbers)}
-        parts = [
-            part
-            for index in range(len(numbers))
-            for part in job(read, found, f"h{index}").parts
-            if part.capability == "mesh"
-        ]
-        return [filled(part.files[0].content, keys, None) for part in parts]
-
-    def write(self, index: int, text: str) -> None:
-        """Put the file there."""
-        path = self.rooms[index].folder / "etc/wg0.conf"
-        path.write_text(text)
-        path.chmod(0o600)
-
-    def up(self) -> None:
-        """All hosts, with their first keys."""
-        for index, text in enumerate(self.files([1] * len(self.rooms))):
-            self.write(index, text)
-            self.rooms[index].run("systemctl", "restart", "wg-quick@wg0")
-
-    def own(self, index: int) -> str:
-        """The public key that a host uses."""
-        return self.rooms[index].run("wg", "show", "wg0", "public-key").strip()
 
 
 @pytest.fixture
@@ -100,14 +36,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         found = Fleet(tmp_path / "inventories", made)
         found.up()
         yield found
-
-
-def until(done: Callable[[], bool], seconds: float = WAIT) -> None:
-    """Wait for it."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -191,6 +119,68 @@ def test_a_host_does_not_wait_for_a_peer_that_is_gone(fleet: Fleet) -> None:
     until(lambda: fleet.own(1) == fleet.key(1, 2))
 
 
+def _settled(fleet: Fleet, numbers: Sequence[int]) -> bool:
+    """All use these keys, know each other by them alone, and follow nothing more."""
+    keys = [fleet.key(index, number) for index, number in enumerate(numbers)]
+    return all(
+        fleet.own(index) == keys[index]
+        and not (room.folder / "following").exists()
+        and room.peers()
+        == {key: [f"10.77.0.{1 + other}/32"] for other, key in enumerate(keys) if other != index}
+        for index, room in enumerate(fleet.rooms)
+    )
+
+
+def hasty(room: Room) -> None:
+    """Have a host give up on others in seconds, for what takes minutes otherwise."""
+    text = room.agent.read_text()
+    assert "FRESH = 180\n" in text
+    room.agent.write_text(text.replace("FRESH = 180\n", "FRESH = 20\n"))
+
+
+@pytest.fixture
+def came_back(fleet: Fleet) -> Fleet:
+    """Hosts h0 and h1 have changed their keys while h2 was away, which is there again and knows nothing of it."""
+    until(lambda: all("0" not in ages(fleet, index) for index in range(COUNT)))
+    fleet.rooms[2].run("ip", "link", "set", "eth0", "down")
+    for index, text in enumerate(fleet.files((2, 2, 1))[:2]):
+        hasty(fleet.rooms[index])
+        fleet.write(index, text)
+        fleet.rooms[index].sync()
+    until(lambda: [fleet.own(index) for index in (0, 1)] == [fleet.key(index, 2) for index in (0, 1)])
+    fleet.rooms[2].run("ip", "link", "set", "eth0", "up")
+    return fleet
+
+
+def test_a_host_that_was_away_while_all_others_changed_their_keys_comes_in_with_the_next_apply_to_it(
+    came_back: Fleet,
+) -> None:
+    came_back.write(2, came_back.written[-1][2])
+    came_back.rooms[2].sync()
+
+    until(lambda: _settled(came_back, (2, 2, 1)))
+
+
+@pytest.mark.parametrize("booted", [(), (0, 1, 2)], ids=["nobody", "all"])
+def test_a_host_that_was_away_changes_its_own_key_with_the_next_apply_and_nobody_keeps_a_former_one(
+    came_back: Fleet, booted: Sequence[int]
+) -> None:
+    for index in booted:
+        came_back.rooms[index].run("systemctl", "restart", "wg-quick@wg0")
+
+    for index, text in enumerate(came_back.files((2, 2, 2))):
+        came_back.write(index, text)
+        came_back.rooms[index].sync()
+
+    until(lambda: _settled(came_back, (2, 2, 2)), 300)
+    until(lambda: all("0" not in ages(came_back, index) for index in range(COUNT)))
+    came_back.key(0, 3)  # the next one, which no file names yet
+    for room in came_back.rooms:
+        room.sync()  # a host that was booted has followed nobody, and sees to it with the next change
+        assert not list((room.folder / "etc").glob("stackctl-1.*"))
+    assert (came_back.rooms[0].folder / "etc/stackctl-3.key").exists()
+
+
 @pytest.mark.usefixtures("serving")
 def test_an_endpoint_that_was_learned_outlasts_a_change_of_peers(fleet: Fleet) -> None:
     fleet.rooms[0].run("ip", "addr", "del", "10.0.0.11/24", "dev", "eth0")
@@ -208,7 +198,7 @@ def test_an_endpoint_that_was_learned_outlasts_a_change_of_peers(fleet: Fleet) -
 def test_a_new_key_on_its_way_is_taken_up_again_after_a_boot(fleet: Fleet) -> None:
     """The host that was told of it comes up while its peer still uses the former key."""
     room, before = fleet.rooms[0], fleet.own(1)
-    until(lambda: "0" not in _ages(fleet, 0))
+    until(lambda: "0" not in ages(fleet, 0))
     fleet.write(0, fleet.files((1, 2, 1))[0])
     room.sync()
     assert room.peers()[before] == ["10.77.0.2/32"]
@@ -221,14 +211,61 @@ def test_a_new_key_on_its_way_is_taken_up_again_after_a_boot(fleet: Fleet) -> No
     assert room.peers()[fleet.key(1, 2)] == []
 
 
-def _ages(fleet: Fleet, index: int) -> list[str]:
-    """Handshakes of a host, after it has spoken to all."""
-    command = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n" + "".join(
-        f"s.sendto(b'', ('10.77.0.{1 + other}', 9))\n" for other in range(COUNT) if other != index
-    )
-    fleet.rooms[index].run("python3", "-c", command)
-    rows = fleet.rooms[index].run("wg", "show", "wg0", "latest-handshakes").splitlines()
-    return [row.split("\t")[1] for row in rows]
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Somebody else is at an interface for the length of a block."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_change_of_peers_waits_for_another_that_is_being_made(fleet: Fleet) -> None:
+    room, before = fleet.rooms[0], fleet.rooms[0].peers()
+    fleet.write(0, fleet.files((1, 2, 1))[0])
+
+    with held(room.folder / "state"):
+        syncing = subprocess.Popen(room.words("systemctl", "reload", "wg-quick@wg0"))
+        time.sleep(2)
+        assert (syncing.poll(), room.peers()) == (None, before)
+    assert syncing.wait(WAIT) == 0
+
+    assert fleet.key(1, 2) in room.peers()
+
+
+def test_a_key_that_speaks_is_given_its_addresses_once_a_change_that_is_being_made_is_over(
+    fleet: Fleet,
+) -> None:
+    room, new = fleet.rooms[0], fleet.key(1, 2)
+    until(lambda: "0" not in ages(fleet, 0))
+    files = fleet.files((1, 2, 1))
+    for index in (0, 2):
+        fleet.write(index, files[index])
+        fleet.rooms[index].sync()
+    assert room.peers()[new] == []
+
+    with held(room.folder / "state"):
+        fleet.rooms[1].run("sh", "-c", "wg set wg0 private-key /etc/wireguard/stackctl-2.key")
+        until(lambda: _handshake(room, new))
+        time.sleep(1)
+        assert room.peers()[new] == []
+
+    until(lambda: room.peers().get(new) == ["10.77.0.2/32"])
+
+
+def _handshake(room: Room, key: str) -> bool:
+    """Whether the peer with that key has proved who it is."""
+    rows = room.run("wg", "show", "wg0", "latest-handshakes").splitlines()
+    room.run("python3", "-c", "import socket; socket.socket(2, 2).sendto(b'', ('10.77.0.2', 9))")
+    return any(row.split("\t")[0] == key and row.split("\t")[1] != "0" for row in rows)
+
+
+def test_who_waits_in_vain_for_another_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wireguard_peers, "STATE", tmp_path)
+    monkeypatch.setattr(wireguard_peers, "PATIENCE", 0)
+
+    with held(tmp_path), pytest.raises(SystemExit, match=r"another holds .*/lock for more than 0 s"):  # noqa: SIM117
+        with wireguard_peers.alone():
+            pass
 
 
 def test_what_is_rendered_is_what_wireguard_takes(fleet: Fleet) -> None:
