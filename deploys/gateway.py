@@ -14,6 +14,7 @@ from stackctl.capabilities.gateway import (
     UNIT_FILE,
     GatewaySpec,
 )
+from stackctl.core import exporter
 from stackctl.core.artifact import Artifact
 from stackctl.ops import apt, files, systemd
 
@@ -22,8 +23,19 @@ from stackctl.ops import apt, files, systemd
 def gateway(_spec: GatewaySpec, artifacts: Sequence[Artifact]) -> None:
     """The configuration is judged with what it names in place, and only then replaces the old one."""
     named = {artifact.path: artifact for artifact in artifacts}
+    program, settings, exporting = (named.pop(path) for path in exporter.FILES)
     unit = files.write(name="write the unit's environment", artifacts=[named[UNIT_FILE]])
     apt.packages(name="install HAProxy", names=PACKAGES)
+    told = files.write(name="write what makes the models' metrics", artifacts=[program, settings])
+    unit_of_metrics = files.write(name="write its unit", artifacts=[exporting])
+    systemd.service(
+        name="make the models' metrics",
+        unit=exporter.UNIT,
+        reads=[exporter.PROGRAM_FILE, exporter.CONFIG_FILE],
+        after=[told],
+        defined_by=[exporter.UNIT_FILE],
+        redefined=[unit_of_metrics],
+    )
     parts = files.write(
         name="write what the configuration names", artifacts=[named[LUA_FILE], named[CARDS_FILE]]
     )

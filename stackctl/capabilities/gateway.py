@@ -7,13 +7,14 @@ from math import ceil
 from types import MappingProxyType
 
 from stackctl.capabilities.serving import Replica, replicas
+from stackctl.core import exporter
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 from stackctl.servers.base import Api
 
-PACKAGES = ("haproxy",)
+PACKAGES = ("haproxy", exporter.PACKAGE)
 UNIT = "haproxy.service"
 CONFIG_FILE = "/etc/haproxy/haproxy.cfg"
 LUA_FILE = "/etc/haproxy/stackctl/requests.lua"
@@ -134,11 +135,13 @@ def resolve(fleet: Fleet, host: str) -> GatewaySpec | None:
 def templates(spec: GatewaySpec) -> tuple[FileTemplate, ...]:
     """What HAProxy is started with, what its configuration names, and last the configuration itself."""
     files = {"lua": LUA_FILE, "cards": CARDS_FILE, "socket": ADMIN_SOCKET}
+    values = {"spec": spec, "files": files, "exporter": exporter.ADDRESS}
     return (
         FileTemplate(UNIT_FILE, "gateway/unit.conf.j2", {}),
         FileTemplate(LUA_FILE, "gateway/requests.lua.j2", {}),
         FileTemplate(CARDS_FILE, "gateway/models.map.j2", {"models": spec.models}),
-        FileTemplate(CONFIG_FILE, "gateway/haproxy.cfg.j2", {"spec": spec, "files": files}),
+        FileTemplate(CONFIG_FILE, "gateway/haproxy.cfg.j2", values),
+        *exporter.templates(spec.metrics_port, [model.name for model in spec.models]),
     )
 
 

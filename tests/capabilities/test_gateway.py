@@ -1,9 +1,12 @@
 from pathlib import Path
 from typing import get_args
 
+from stackctl.agents import gateway_metrics
 from stackctl.capabilities import gateway, load_fleet
 from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.capabilities.serving import Replica
+from stackctl.core import exporter
+from stackctl.project import Project
 from stackctl.render import job
 from stackctl.servers.base import Api
 from tests.expected import expect_files, files_of
@@ -83,16 +86,24 @@ def test_settings_reach_the_gateway_in_its_own_units(tmp_path: Path) -> None:
     assert found.buffer > found.max_body
 
 
+def written(found: Project) -> dict[str, str]:
+    """Without the program, whose own text is in `stackctl/agents`."""
+    files = files_of(job(load_fleet(found.root, "test"), found, "edge"), "gateway")
+    program = files.pop(exporter.PROGRAM_FILE.lstrip("/"))
+    assert program.endswith(f"\n{Path(gateway_metrics.__file__).read_text('utf-8')}")
+    return files
+
+
 def test_the_files_are_as_reviewed(tmp_path: Path) -> None:
     found = project(tmp_path, PLACED, CATALOGUE)
 
-    expect_files("gateway/edge", files_of(job(load_fleet(found.root, "test"), found, "edge"), "gateway"))
+    expect_files("gateway/edge", written(found))
 
 
 def test_a_gateway_without_models_is_a_gateway_too(tmp_path: Path) -> None:
     found = project(tmp_path, HOSTS, CATALOGUE)
 
-    expect_files("gateway/empty", files_of(job(load_fleet(found.root, "test"), found, "edge"), "gateway"))
+    expect_files("gateway/empty", written(found))
 
 
 def test_the_metrics_need_a_port_of_their_own(tmp_path: Path) -> None:

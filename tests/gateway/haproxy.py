@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,9 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from stackctl.agents import gateway_metrics
 from stackctl.capabilities import gateway, load_fleet
+from stackctl.core import exporter
 from stackctl.render import jobs
 from tests.expected import files_of
 from tests.gateway.stub import Stub
@@ -95,6 +98,25 @@ class Gateway:
         """How often the configuration has been loaded."""
         return (self.folder / "log").read_bytes().count(b"Loading success")
 
+    def metrics(self) -> dict[str, float]:
+        """The models' metrics, by their names with labels."""
+        answer = self.get("/metrics/models", port=self.metrics_port)
+        assert answer.status == 200, answer.body
+        rows = (line.rpartition(" ") for line in answer.body.decode().splitlines() if line[0] != "#")
+        return {name: float(value) for name, _, value in rows}
+
+    @contextmanager
+    def exporting(self) -> Iterator[None]:
+        """The program that makes the models' metrics runs until the block ends."""
+        config = self.folder / "gateway_metrics.json"
+        process = subprocess.Popen([sys.executable, "-I", gateway_metrics.__file__, config])
+        try:
+            wait_for(lambda: self.get("/metrics/models", port=self.metrics_port).status == 200)
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+
 
 def read(response: HTTPResponse) -> Answer:
     """The rest of a response."""
@@ -141,7 +163,9 @@ def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
         port, metrics_port = _free_ports()
         found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
         (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
-        config = install(folder, files_of(job))
+        files = files_of(job)
+        config = install(folder, files)
+        (folder / "gateway_metrics.json").write_text(files[exporter.CONFIG_FILE.lstrip("/")])
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
         try:

@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ class Stub(ThreadingHTTPServer):
     def __init__(self, address: str, port: int = 0) -> None:
         self.status = 200
         self.healthy = True
+        self.first_after = 0.0
+        """Seconds between a stream's headers and its first event."""
         self.served: list[str] = []
         """Paths of the requests that were answered."""
         self.go_on = threading.Event()
@@ -105,6 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        time.sleep(self.server.first_after)
         self._event(b"data: first\n\n")
         self.server.go_on.wait(5)
         self._event(b"data: [DONE]\n\n")

@@ -118,7 +118,9 @@ def test_the_gateway_has_metrics_on_a_port_of_their_own(gateway: Gateway) -> Non
     metrics = gateway.get("/metrics", port=gateway.metrics_port)
 
     assert b'haproxy_backend_active_servers{proxy="model-chat"} 1' in metrics.body
-    assert gateway.get("/", port=gateway.metrics_port).error == "404 only /metrics is here"
+    assert gateway.get("/", port=gateway.metrics_port).error == (
+        "404 only /metrics and /metrics/models are here"
+    )
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/m/nope/v1/chat/completions"])
