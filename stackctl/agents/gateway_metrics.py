@@ -130,7 +130,9 @@ class Counts:
             for (key, code), count in sorted(model.requests.items()):
                 by = f'model="{name}",key="{key}"' if key else f'model="{name}"'
                 yield f'stackctl_gateway_requests_total{{{by},code="{code}"}} {count}'
-        yield from _head("broken_answers_total", "counter", "Answers that began and did not end, by whose doing.")
+        yield from _head(
+            "broken_answers_total", "counter", "Answers that began and did not end, by whose doing."
+        )
         for name, model in models:
             for who, count in model.broken.items():
                 yield f'stackctl_gateway_broken_answers_total{{model="{name}",by="{who}"}} {count}'
@@ -141,7 +143,9 @@ class Counts:
         yield from _head("other_requests_total", "counter", "Requests that reached no model, by status.")
         for code, count in sorted(self.others.items()):
             yield f'stackctl_gateway_other_requests_total{{code="{code}"}} {count}'
-        yield from _head("log_lost_total", "counter", "Lines of the log that came faster than they were read.")
+        yield from _head(
+            "log_lost_total", "counter", "Lines of the log that came faster than they were read."
+        )
         yield f"stackctl_gateway_log_lost_total {self.lost}"
         yield from _head("log_unread_total", "counter", "Lines of the log that were not understood.")
         yield f"stackctl_gateway_log_unread_total {self.unread}"
