@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check lint lab-test fault-test vllm-test test-vm bench net-bench lock setup
+.PHONY: help demo down test check lint lab-test fault-test vllm-test test-vm bench net-bench gateway-bench lock setup
 
 PYTHON ?= python3
 export PYTHON
@@ -64,6 +64,10 @@ net-bench: ## measure uplinks beside keepalived, foolsm and metric routes, and t
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES) keepalived fping $$(apt-cache show foolsm >/dev/null 2>&1 && echo foolsm || echo lsm)
 	$(RUN)python -m tests.bench.wan
 	$(RUN)python -m tests.bench.mesh
+
+gateway-bench: ## measure the gateway beside none and LiteLLM's, on a quiet machine: GATEWAY_BENCH="--rounds 1" for less of it
+	.ci/setup $(BASE_PACKAGES) haproxy wrk
+	$(RUN)python -m tests.bench.gateway $(GATEWAY_BENCH)
 
 setup: ## only set up
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)

@@ -26,15 +26,15 @@ def gateway(_spec: GatewaySpec, artifacts: Sequence[Artifact]) -> None:
     program, settings, exporting = (named.pop(path) for path in exporter.FILES)
     unit = files.write(name="write the unit's environment", artifacts=[named[UNIT_FILE]])
     apt.packages(name="install HAProxy", names=PACKAGES)
-    told = files.write(name="write what makes the models' metrics", artifacts=[program, settings])
-    unit_of_metrics = files.write(name="write its unit", artifacts=[exporting])
+    program_files = files.write(name="write the exporter", artifacts=[program, settings])
+    exporting_unit = files.write(name="write the exporter's unit", artifacts=[exporting])
     systemd.service(
-        name="make the models' metrics",
+        name="run the exporter",
         unit=exporter.UNIT,
         reads=[exporter.PROGRAM_FILE, exporter.CONFIG_FILE],
-        after=[told],
+        after=[program_files],
         defined_by=[exporter.UNIT_FILE],
-        redefined=[unit_of_metrics],
+        redefined=[exporting_unit],
     )
     parts = files.write(
         name="write what the configuration names", artifacts=[named[LUA_FILE], named[CARDS_FILE]]

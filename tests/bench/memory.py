@@ -4,7 +4,7 @@ import contextlib
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.measure import BrokenError
@@ -36,15 +36,21 @@ def measure_with_memory(argv: Sequence[str | Path], env: Mapping[str, str]) -> t
 
 def _watch(pid: int, ended: threading.Event, peak: list[float]) -> None:
     while not ended.wait(_EVERY):
-        peak[0] = max(peak[0], sum(map(_mebibytes, _family(pid))))
+        peak[0] = max(peak[0], held(family(pid)))
 
 
-def _family(pid: int) -> Iterator[int]:
+def held(pids: Iterable[int]) -> float:
+    """MiB that processes have together."""
+    return sum(map(_mebibytes, pids))
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all that came of it."""
     yield pid
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                yield from _family(int(child))
+                yield from family(int(child))
 
 
 def _mebibytes(pid: int) -> float:

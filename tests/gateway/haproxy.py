@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
@@ -106,13 +106,13 @@ class Gateway:
         return {name: float(value) for name, _, value in rows}
 
     @contextmanager
-    def exporting(self) -> Iterator[None]:
-        """The program that makes the models' metrics runs until the block ends."""
+    def exporting(self) -> Iterator[int]:
+        """The program that makes the models' metrics runs until the block ends; its process."""
         config = self.folder / "gateway_metrics.json"
         process = subprocess.Popen([sys.executable, "-I", gateway_metrics.__file__, config])
         try:
             wait_for(lambda: self.get("/metrics/models", port=self.metrics_port).status == 200)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(10)
@@ -156,8 +156,10 @@ def inventory(replicas: Mapping[str, list[Stub]], settings: str, port: int, metr
 
 
 @contextmanager
-def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
-    """HAProxy in front of some replicas, until the block ends."""
+def running(
+    settings: str = "", edit: Callable[[str], str] = str, **replicas: list[Stub]
+) -> Iterator[Gateway]:
+    """HAProxy in front of some replicas, until the block ends; `edit` changes its configuration."""
     with tempfile.TemporaryDirectory(prefix="gw-", dir="/tmp") as name:  # a socket's path must be short
         folder = Path(name)
         port, metrics_port = _free_ports()
@@ -165,6 +167,7 @@ def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
         (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
         files = files_of(job)
         config = install(folder, files)
+        config.write_text(edit(config.read_text()))
         (folder / "gateway_metrics.json").write_text(files[exporter.CONFIG_FILE.lstrip("/")])
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)

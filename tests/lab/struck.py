@@ -34,6 +34,8 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "write the models' secrets": ("/etc/stackctl/serving/chat.env",),
     "write the compose project": ("/etc/stackctl/serving/compose.yaml",),
     "write the unit's environment": ("/etc/systemd/system/haproxy.service.d/stackctl.conf",),
+    "write the exporter": ("/usr/lib/stackctl/gateway_metrics.py", "/etc/stackctl/gateway_metrics.json"),
+    "write the exporter's unit": ("/etc/systemd/system/stackctl-gateway-metrics.service",),
     "write what the configuration names": (
         "/etc/haproxy/stackctl/requests.lua",
         "/etc/haproxy/stackctl/models.map",
@@ -47,17 +49,18 @@ EFFECTS: Mapping[str, str] = {
     "set the kernel's values": "[ $(sysctl -n net.ipv4.ip_nonlocal_bind) = 1 ]",
     "run the engine": "[ -f /run/stackctl/units/docker.service ] && systemctl is-active docker",
     "run the models": "docker ps | grep stackctl-chat-1",
+    "run the exporter": "systemctl is-active stackctl-gateway-metrics",
     "run the gateway": "systemctl is-active haproxy",
 }
 """What is true on the host once a step is done, and is not before it has begun."""
 
 _RESET = """docker ps -aq | xargs -r docker rm -f
 docker network prune -f
-systemctl disable -q --now haproxy
+systemctl disable -q --now haproxy stackctl-gateway-metrics
 dpkg -r tree
 rm -rf /etc/stackctl /var/lib/stackctl /run/stackctl /run/stackctl-*.lock /etc/haproxy/stackctl \
   /etc/haproxy/haproxy.cfg /etc/systemd/system/haproxy.service.d /etc/sysctl.d/60-stackctl.conf \
-  /etc/docker/daemon.json
+  /etc/systemd/system/stackctl-gateway-metrics.service /usr/lib/stackctl /etc/docker/daemon.json
 sysctl -qw net.ipv4.ip_nonlocal_bind=0
 hostname box; echo box >/etc/hostname
 printf '127.0.0.1 localhost\\n127.0.1.1 box\\n' >/etc/hosts
