@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from typing import cast
 
 import uvloop
 
@@ -28,8 +29,7 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.seen = b""
         self.stream: asyncio.Task[None] | None = None
 

@@ -1,6 +1,7 @@
 """A real HAProxy on loopback, with the configuration that a gateway host would get."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -170,7 +171,9 @@ def running(
         config.write_text(edit(config.read_text()))
         (folder / "gateway_metrics.json").write_text(files[exporter.CONFIG_FILE.lstrip("/")])
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                ["haproxy", "-W", "-f", config], stdout=log, stderr=log, env=os.environ | environment(files)
+            )
         try:
             started = Gateway(port, metrics_port, folder, process)
             wait_for(lambda: started.get("/health").status == 200)
@@ -188,6 +191,13 @@ def install(folder: Path, files: Mapping[str, str]) -> Path:
         content = re.sub(r"\n    (chroot|user|group) .*", "", content)
         (folder / Path(path).name).write_text(content.replace(" user root group root", ""))
     return folder / Path(gateway.CONFIG_FILE).name
+
+
+def environment(files: Mapping[str, str]) -> dict[str, str]:
+    """What its unit has HAProxy find in its environment."""
+    lines = files[gateway.UNIT_FILE.lstrip("/")].splitlines()
+    words = [line.removeprefix("Environment=").split() for line in lines if line.startswith("Environment=")]
+    return dict(word.split("=", 1) for found in words for word in found)
 
 
 def _host(address: str) -> str:
