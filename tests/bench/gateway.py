@@ -25,6 +25,8 @@ OUTPUT = Path(__file__).parents[2] / ".bench/gateway.json"
 DIRECT, OURS, BARE = "direct", "stackctl", "stackctl without metrics"
 MANY = 32
 """Clients of the busy gateway."""
+_WARM = 5
+"""Seconds in which even the slowest answers something."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ def main() -> None:
 
 
 def measured(name: str, way: Way, seconds: int) -> Outcome:
-    """One round of a way that is open; its first second is not counted."""
+    """One round of a way that is open; what it does first is not measured."""
     before = os.getloadavg()[0]
-    warm = load.requests(way.address, MANY, 1)[3]
+    warm = load.requests(way.address, 1, _WARM)[3]
     middle, late, _, alone = load.requests(way.address, 1, seconds)
     spent = load.processor_time(way.pids)
     _, _, rate, busy = load.requests(way.address, MANY, seconds)
