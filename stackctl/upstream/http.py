@@ -2,7 +2,6 @@
 
 import ssl
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,12 +20,11 @@ BUSY = frozenset({429, 500, 502, 503, 504})
 class PatientClient(httpx.Client):
     """Tries again what a busy or hasty server did not answer; a refused connection is no busy server."""
 
-    def __init__(self, *, verify: bool = True, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, *, verify: bool = True) -> None:
         # This machine's own authorities, as its other programs have them, and SSL_CERT_FILE.
         trust = ssl.create_default_context() if verify else False
         agent = {"User-Agent": f"stackctl/{__version__}"}
         super().__init__(verify=trust, timeout=_TIMEOUT, follow_redirects=True, headers=agent)
-        self._sleep = sleep
 
     def send(
         self,
@@ -40,16 +38,16 @@ class PatientClient(httpx.Client):
         for pause in (*_WAITS, None):
             try:
                 response = super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-            except (httpx.TimeoutException, httpx.ReadError, httpx.RemoteProtocolError):
+            except (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError):
                 if pause is None:
                     raise
-                self._sleep(pause)
+                time.sleep(pause)
                 continue
             wait = None if pause is None else _wait(response, pause)
             if wait is None:
                 return response
             response.close()
-            self._sleep(wait)
+            time.sleep(wait)
         raise AssertionError  # the last try returns or raises
 
 

@@ -31,6 +31,8 @@ _PLATFORM = ("linux", "amd64")
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a manifest, which registries themselves do not take larger."""
 _NEAR = 3
+_PROBE = 3
+"""Seconds that an insecure registry has to show that it speaks TLS after all."""
 
 
 class ImageRegistry:
@@ -66,7 +68,7 @@ class ImageRegistry:
         place = address(self.name)
         if self._insecure:
             with suppress(httpx.TransportError):
-                self._client.get(f"https://{place}/v2/")
+                self._client.get(f"https://{place}/v2/", timeout=_PROBE)
                 return httpx.URL(f"https://{place}")
         return httpx.URL(f"{'http' if self._insecure else 'https'}://{place}")
 
