@@ -11,6 +11,7 @@ import typer
 from stackctl import project as projects
 from stackctl.cli.options import AsJson, ProjectPath
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.lab.spec import REGISTRY
 from stackctl.ops import durable
 from stackctl.plan import locks
 from stackctl.plan.locks import Answers, LockPart, LockReview
@@ -45,7 +46,7 @@ def lock(
 ) -> None:
     """Record what images and model repositories are exactly, for review, in inventory/*.lock.
 
-    What cannot be looked up stays as it is locked, and is told.
+    What cannot be looked up stays as it is locked, and is told. Images of the lab's own registry are left alone.
     """
     root = projects.of(project).root
     run = _Run(_fleets(root), names or (), told=sys.stderr.isatty() and not as_json)
@@ -86,8 +87,10 @@ class _Run:
         from stackctl.upstream.lookup import ImageRegistries
 
         old = self.fleet.digests
+        # Every machine's lab builds its own, so that one's digests are of no use to the other.
+        wanted = tuple(image for image in self.wanted.images if not image.startswith(f"{REGISTRY}/"))
         with closing(ImageRegistries(self.access)) as registries:
-            found = self._answers(self.wanted.images, lambda image: registries.locked(image, old.get(image)))
+            found = self._answers(wanted, lambda image: registries.locked(image, old.get(image)))
         return locks.images(old, found, self._unused(old, self.wanted.images))
 
     def weights(self) -> LockPart[Snapshot]:

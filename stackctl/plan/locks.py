@@ -43,16 +43,12 @@ class LockPart(Generic[T]):
     entries: Mapping[str, T]
     """As they are to be."""
     changes: tuple[LockChange, ...]
+    same: int
+    """Entries that are as upstream has them."""
     kept: tuple[str, ...] = ()
     """Entries that stay since nobody could be asked."""
     missing: tuple[str, ...] = ()
     """What is still not locked."""
-
-    @property
-    def same(self) -> int:
-        """Entries that are as upstream has them."""
-        moved = sum(change.action != "remove" for change in self.changes)
-        return len(self.entries) - moved - len(self.kept)
 
 
 @dataclass(frozen=True)
@@ -88,10 +84,14 @@ def _part(
     unused: Collection[str],
     changes: tuple[LockChange, ...],
 ) -> LockPart[T]:
-    entries = {name: entry for name, entry in {**old, **found.entries}.items() if name not in unused}
-    kept = tuple(name for name in found.unasked if name in old)
-    missing = tuple(name for name in found.unasked if name not in old)
-    return LockPart(kind, entries, tuple(sorted(changes, key=lambda change: change.name)), kept, missing)
+    return LockPart(
+        kind,
+        {name: entry for name, entry in {**old, **found.entries}.items() if name not in unused},
+        tuple(sorted(changes, key=lambda change: change.name)),
+        same=sum(old.get(name) == entry for name, entry in found.entries.items()),
+        kept=tuple(name for name in found.unasked if name in old),
+        missing=tuple(name for name in found.unasked if name not in old),
+    )
 
 
 def _removed(

@@ -122,6 +122,11 @@ class ModelHub:
         if isinstance(error, RevisionNotFoundError):
             return FindingsError(self._no_revision(where, wanted))
         status = error.response.status_code
+        if status in (401, 403):
+            hint = "check the token that `hub.token` or HF_TOKEN names, and what it may read"
+            return FailureError(
+                Finding(where, f"{self.endpoint} refuses it with {status}", hint, self._unread)
+            )
         hint = (
             "wait, and run again" if status == 429 else f"see whether {self.endpoint} is well, and run again"
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from stackctl.core.finding import Finding
 from stackctl.plan.locks import LockChange, LockReview
-from stackctl.views.findings import counted, listed
+from stackctl.views.findings import listed
 from stackctl.views.plan import SIGNS
 from stackctl.views.terminal import plain
 
@@ -57,7 +57,8 @@ def _totals(review: LockReview, *, checked: bool) -> str:
     unasked = sum(len(part.kept) + len(part.missing) for part in review.parts)
     rest = f"; {unasked} could not be asked for" if unasked else ""
     if not review.changes:
-        return f"Nothing moved: {counted(same, 'entry').replace('entrys', 'entries')} as upstream has them{rest}."
+        known = "1 entry as upstream has it" if same == 1 else f"{same} entries as upstream has them"
+        return f"Nothing moved: {known}{rest}."
     counts = ", ".join(_counts(review, checked=checked))
     if checked:
         return (

@@ -70,7 +70,7 @@ def test_locks_are_written_and_a_second_run_has_nothing_to_write(
         "weights\n"
         f"  + a/tiny@main  {hub.commit('a/tiny')[:12]}, 2 files, 4.0 kB\n"
         "Locked: 2 added, 0 moved, 1 removed, 0 as they were. "
-        "Review inventory/images.lock and inventory/weights.lock, and commit it.\n"
+        "Review inventory/images.lock and inventory/weights.lock, and commit.\n"
     )
     locks = content(written)
     assert stackctl(capsys, "validate", cwd=written.root).code == 0
@@ -111,8 +111,9 @@ def test_what_cannot_be_asked_for_keeps_its_entry_and_the_rest_is_written(
     down = f"127.0.0.1:{free_port()}"
     catalogue = written.root / "inventory/models.yaml"
     catalogue.write_text(
-        catalogue.read_text() + f'  old: {{server: vllm, image: "{down}/old:1", api: [chat]}}\n'
-        f'  new: {{server: vllm, image: "{down}/new:1", api: [chat]}}\n'
+        catalogue.read_text()
+        + f'  old: {{server: vllm, image: "{down}/old:1", api: [chat], weights: {{path: x}}}}\n'
+        f'  new: {{server: vllm, image: "{down}/new:1", api: [chat], weights: {{path: x}}}}\n'
     )
     (written.root / "inventory/images.lock").write_text(f"{down}/old:1: sha256:{'1' * 64}\n")
 
@@ -199,3 +200,14 @@ def test_machines_get_json(capsys: Capsys, written: Project, registry: DebianReg
     ]
     assert found["weights"] == {"unchanged": 0, "kept": [], "missing": ["a/tiny@main"]}
     assert [finding["where"] for finding in found["findings"]] == ["a/tiny@main"]
+
+
+def test_images_that_the_lab_builds_are_left_alone(capsys: Capsys, written: Project) -> None:
+    image, entry = "registry.lab:5000/lab/tts:1", f"registry.lab:5000/lab/tts:1: sha256:{'2' * 64}\n"
+    (written.root / "inventory/models.yaml").write_text(
+        f'models: {{chat: {{server: custom, image: "{image}", port: 1, api: [speech]}}}}\n'
+    )
+    (written.root / "inventory/images.lock").write_text(entry)
+
+    assert lock(capsys, written) == (0, "Nothing moved: 0 entries as upstream has them.\n", "")
+    assert content(written)["images.lock"] == entry

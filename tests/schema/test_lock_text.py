@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stackctl.schema.image import LockedImage
+from stackctl.schema.image import Locked, LockedImage
 from stackctl.schema.lock_text import images_text, weights_text
 from stackctl.schema.snapshot import LockedFile, Snapshot
 from stackctl.schema.source import read
@@ -13,7 +13,7 @@ from tests.expected import GOLDEN, expect_texts
 
 DIGEST = f"sha256:{'4e' * 32}"
 REQUIRES = "cuda>=12.8 brand=tesla,driver>=535,driver<536"
-IMAGES = {
+IMAGES: dict[str, Locked] = {
     "vllm/vllm-openai:v0.33.0": LockedImage(
         digest=DIGEST, cuda="12.8", requires=REQUIRES, architectures=("sm_90", "sm_100+PTX")
     ),

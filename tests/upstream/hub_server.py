@@ -25,6 +25,8 @@ class FakeHub:
     gated: set[str] = field(default_factory=set)
     token: str | None = None
     """Who has it is shown what is gated."""
+    refuses: str | None = None
+    """A token that is nobody's."""
     served: dict[str, bytes] = field(default_factory=dict)
     """Content that is served instead of what the repository has, by file."""
 
@@ -52,8 +54,9 @@ def _answer(hub: FakeHub, asked: Asked) -> Reply:
     if found is None or found[1] not in hub.repositories:
         return _error(404, "RepoNotFound")
     repo, kind, revision, file = found.groups()
-    if repo in hub.gated and (hub.token is None or asked.authorization != f"Bearer {hub.token}"):
-        return _error(403, "GatedRepo")
+    refusal = _refusal(hub, repo, asked)
+    if refusal is not None:
+        return refusal
     commit = hub.commit(repo)
     if kind == "refs":
         main = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit}
@@ -64,6 +67,14 @@ def _answer(hub: FakeHub, asked: Asked) -> Reply:
         return Reply(200, hub.served.get(file, hub.repositories[repo][file]))
     files = [_sibling(name, content) for name, content in hub.repositories[repo].items()]
     return told({"id": repo, "sha": commit, "siblings": files, "tags": [], "downloads": 0})
+
+
+def _refusal(hub: FakeHub, repo: str, asked: Asked) -> Reply | None:
+    if hub.refuses is not None and asked.authorization == f"Bearer {hub.refuses}":
+        return Reply(401, headers={"X-Error-Message": "Invalid credentials in Authorization header"})
+    if repo in hub.gated and (hub.token is None or asked.authorization != f"Bearer {hub.token}"):
+        return _error(403, "GatedRepo")
+    return None
 
 
 def _sibling(name: str, content: bytes) -> dict[str, Any]:

@@ -33,10 +33,10 @@ def locked(
         return hubs.locked(wanted, known)
 
 
-def told(hub: FakeHub, wanted: Repository) -> tuple[int, str, str | None]:
+def told(hub: FakeHub, wanted: Repository, token: SecretRef | None = None) -> tuple[int, str, str | None]:
     """What is said where there is no answer."""
     with pytest.raises(FindingsError) as error:
-        locked(hub, wanted)
+        locked(hub, wanted, token=token)
     (finding,) = error.value.findings
     return error.value.exit_code, f"{finding.where} {finding.what}", finding.hint
 
@@ -115,6 +115,17 @@ def test_a_gated_repository_takes_a_token_by_reference(hub: FakeHub, monkeypatch
 
     assert told(hub, wanted)[:2] == (1, "a/tiny@main is shown to those alone who asked for access")
     assert locked(hub, wanted, token=SecretRef("env", "HUB_TOKEN_OF_TESTS")).commit == hub.commit("a/tiny")
+
+
+def test_a_token_that_is_nobodys_is_told_and_not_shown(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.refuses = "made-up-and-old"
+    monkeypatch.setenv("OLD_TOKEN_OF_TESTS", hub.refuses)
+
+    assert told(hub, Repository("a/tiny", "main"), SecretRef("env", "OLD_TOKEN_OF_TESTS")) == (
+        1,
+        f"a/tiny@main {hub.endpoint} refuses it with 401",
+        "check the token that `hub.token` or HF_TOKEN names, and what it may read",
+    )
 
 
 def test_files_with_names_that_hosts_do_not_take_are_named(hub: FakeHub) -> None:
