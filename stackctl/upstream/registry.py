@@ -200,12 +200,13 @@ def unreached(where: str, place: str, error: httpx.HTTPError) -> Finding:
 def _entry(found: str, variables: dict[str, str], known: Locked | None) -> Locked:
     """What the image tells of itself; what it does not tell stays as a person wrote it."""
     asks = variables.get("NVIDIA_REQUIRE_CUDA", "")
+    demands = variables.get("NVIDIA_DISABLE_REQUIRE") not in ("1", "true")
     cuda = re.match(r"[1-9][0-9]\.[0-9](?![0-9])", variables.get("CUDA_VERSION", ""))
     old = known if isinstance(known, LockedImage) else LockedImage(digest=found)
     entry = LockedImage(
         digest=found,
         cuda=cuda[0] if cuda else old.cuda,
-        requires=asks if re.fullmatch(requirement.PATTERN, asks) else old.requires,
+        requires=(asks if re.fullmatch(requirement.PATTERN, asks) else old.requires) if demands else None,
         architectures=old.architectures,
     )
     return found if entry == LockedImage(digest=found) else entry

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+import httpx
 import pytest
 
 from stackctl.core.finding import FailureError
 from stackctl.core.secret import SecretRef
-from stackctl.upstream.login import Login
+from stackctl.upstream.login import Login, RegistryLogin
 from stackctl.upstream.lookup import Access, ImageRegistries
 from tests.upstream.stand_in import Asked, Reply, StandIn, standing_in, told
 
@@ -63,18 +64,25 @@ def test_a_token_is_bought_once_for_what_is_pulled(monkeypatch: pytest.MonkeyPat
     assert told_password == bought
 
 
+@pytest.mark.parametrize(
+    "realm", ["http://seller.example/token", "ftp://seller.example/token", "https://seller.example:x/", ""]
+)
 def test_a_password_goes_to_no_address_in_clear_that_a_challenge_names(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, realm: str
 ) -> None:
     monkeypatch.setenv("CLEAR_PASSWORD", "sesame")
-    login = Login("puller", SecretRef("env", "CLEAR_PASSWORD"))
+    asked: list[httpx.Request] = []
 
-    with standing_in(lambda _: told({"token": "t0"})) as thief:
-        challenge = {"WWW-Authenticate": f'Bearer realm="ftp://{thief.address}/token"'}
-        with asking(lambda _: Reply(401, headers=challenge), login) as (ask, _), pytest.raises(FailureError):
-            ask()
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})
 
-    assert thief.asked == []
+    login = RegistryLogin([Login("puller", SecretRef("env", "CLEAR_PASSWORD"))], "team/tool", clear=False)
+    with httpx.Client(transport=httpx.MockTransport(answer), auth=login) as client:
+        assert client.get("https://registry.example/v2/").status_code == 401
+
+    assert {request.url.host for request in asked} == {"registry.example"}
+    assert [request for request in asked if "Authorization" in request.headers] == []
 
 
 def test_where_a_registry_sends_us_for_a_file_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

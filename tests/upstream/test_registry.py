@@ -49,6 +49,13 @@ def test_what_an_image_demands_is_read_from_the_one_for_our_processors(registry:
     )
 
 
+def test_an_image_that_waives_its_demands_has_none(registry: DebianRegistry) -> None:
+    env = {"CUDA_VERSION": "12.8.1", "NVIDIA_REQUIRE_CUDA": "cuda>=12.8", "NVIDIA_DISABLE_REQUIRE": "1"}
+    pushed = registry.push("waived", env)
+
+    assert locked(registry.name, "waived") == LockedImage(digest=pushed, cuda="12.8")
+
+
 def test_an_entry_stays_as_a_person_wrote_it_while_its_digest_does(registry: DebianRegistry) -> None:
     known = LockedImage(digest=registry.push("kept", {"CUDA_VERSION": "12.8.1"}), cuda="12.9")
 
