@@ -46,7 +46,7 @@ class LockPart(Generic[T]):
     same: int
     """Entries that are as upstream has them."""
     kept: tuple[str, ...] = ()
-    """Entries that stay since nobody could be asked."""
+    """Entries that stay as they are since there was no answer."""
     missing: tuple[str, ...] = ()
     """What is still not locked."""
 

@@ -18,8 +18,8 @@ def lock_text(review: LockReview, *, checked: bool) -> str:
     lines: list[str] = []
     for part in review.parts:
         rows = [_row(change) for change in part.changes]
-        rows += [("?", name, "nobody could be asked: stays as it is locked") for name in part.kept]
-        rows += [("?", name, "nobody could be asked: not locked") for name in part.missing]
+        rows += [("?", name, "no answer, stays as it is locked") for name in part.kept]
+        rows += [("?", name, "no answer, not locked") for name in part.missing]
         if rows:
             width = max(len(name) for _, name, _ in rows)
             lines += [part.kind, *(f"  {sign} {name:<{width}}  {note}".rstrip() for sign, name, note in rows)]
@@ -55,7 +55,7 @@ def _short(text: str) -> str:
 def _totals(review: LockReview, *, checked: bool) -> str:
     same = sum(part.same for part in review.parts)
     unasked = sum(len(part.kept) + len(part.missing) for part in review.parts)
-    rest = f"; {unasked} could not be asked for" if unasked else ""
+    rest = f"; {unasked} without an answer" if unasked else ""
     if not review.changes:
         known = "1 entry as upstream has it" if same == 1 else f"{same} entries as upstream has them"
         return f"Nothing moved: {known}{rest}."
