@@ -14,6 +14,7 @@ from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.core.job import Standing
 from stackctl.core.opening import Opening
+from stackctl.schema import lock
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load_with_warnings
 from stackctl.schema.problem import Problem
@@ -95,4 +96,4 @@ def load_fleet(project: Path, environment: str) -> Fleet:
 
 def load_fleet_with_warnings(project: Path, environment: str) -> tuple[Fleet, tuple[Finding, ...]]:
     """Like `load_fleet`, with the findings that do not stand in the way."""
-    return load_with_warnings(project, environment, (check,))
+    return load_with_warnings(project, environment, (check, lock.check))

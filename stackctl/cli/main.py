@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "validate": Command("validate", "Check inventories, without touching any host."),
+    "lock": Command("lock", "Record what images and model repositories are exactly, for review."),
     "render": Command("render", "Print the files that hosts would get, without touching any host."),
     "diff": Command("diff", "Show what changes on hosts since a git revision, without touching any host."),
     "plan": Command("plan", "Show what an apply would change on each host, and why."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from stackctl.core.form import Form, HostName, ImageName, ModelName, SecretName
 from stackctl.core.model import Model
 from stackctl.schema.gateway import Gateway
 from stackctl.schema.host import Host, Profile
+from stackctl.schema.hub import Hub
 from stackctl.schema.image import Demand, Locked, demand, digest
 from stackctl.schema.lab import Lab
 from stackctl.schema.network import Network
@@ -42,6 +43,11 @@ class Environment(Model):
     """The stable URLs, on every host with the role `gateway`."""
     secrets: Mapping[SecretName, Secret] = Field(default_factory=dict)
     """Where this environment's secrets are found, by the names that the catalogue uses."""
+    locked: Literal["required", "optional"] = "optional"
+    """`required`: hosts get only images and model repositories that `inventory/images.lock` and
+    `inventory/weights.lock` have; everything else is refused before any host is touched."""
+    hub: Hub = Hub()
+    """Where `stackctl lock` looks model repositories up."""
     lab: Lab | None = None
     """Makes the environment a lab of virtual hosts on this machine."""
 

@@ -12,13 +12,8 @@ from stackctl.servers.base import HubWeights
 COMMIT = r"[0-9a-f]{40}"
 Commit = Annotated[str, Form(COMMIT, "a commit of 40 hexadecimal digits")]
 Sha256 = Annotated[str, Form(r"[0-9a-f]{64}", "64 hexadecimal digits")]
-FilePath = Annotated[
-    str,
-    Form(
-        r"[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*(/[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*)*",
-        "a path in the repository, without `..` and hidden files",
-    ),
-]
+FILE = r"[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*(/[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*)*"
+FilePath = Annotated[str, Form(FILE, "a path in the repository, without `..` and hidden files")]
 SnapshotName = Annotated[str, Form(r"[\w.-]+/[\w.-]+@[\w./-]+", "`owner/name@revision` as in the catalogue")]
 
 

@@ -41,6 +41,11 @@ KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>", "<digest>", "<image
 """How pydantic's errors name the branch of a union; no step of an inventory's own."""
 
 
+FilePattern = Annotated[
+    str, Form(r"[A-Za-z0-9_@+=*?\[\]!./-]+", "a path in the repository, with `*` and `?` for what differs")
+]
+
+
 class LocalWeights(Model):
     """Weights that are on the host already."""
 
@@ -63,6 +68,11 @@ class HubWeights(Model):
         str, Form(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*", "a branch, a tag or a commit")
     ] = "main"
     """Branch, tag or commit; `weights.lock` pins it to a commit and every file of that."""
+    files: tuple[FilePattern, ...] = ()
+    """Which files of it are fetched, `["*.json", "model-*.safetensors"]`, where the usual ones are too many or few.
+
+    Usual is all but hidden files, papers, pictures and, beside safetensors, weights in other formats.
+    """
 
 
 def _kind_of_weights(value: Any) -> str:
