@@ -24,6 +24,7 @@ from stackctl.mesh.wireguard import WireguardSpec
 from stackctl.ops import (
     apt,
     files,
+    forwarding,
     interface,
     machine,
     nebula,
@@ -53,6 +54,13 @@ def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
             interface=spec.existing.device,
             address=spec.existing.address,
         )
+    forwarding.passed_on(
+        name="pass packets on past Docker",
+        device=spec.device,
+        networks=spec.passes,
+        kept=rendered.FORWARD_FILE,
+        hub=spec.hub,
+    )
 
 
 def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:

@@ -48,6 +48,10 @@ class MeshSpec:
 
     device: str
     address: IPv4Address
+    passes: tuple[str, ...]
+    """Networks behind it that it passes packets of the mesh on to."""
+    hub: bool
+    """Whether it passes on what two others have for each other."""
     wireguard: WireguardSpec | None = None
     nebula: NebulaSpec | None = None
     tailscale: TailscaleSpec | None = None
@@ -64,7 +68,9 @@ def resolve(fleet: Fleet, host: str) -> MeshSpec | None:
     mesh, own = fleet.network.mesh, fleet.hosts[host].mesh
     if mesh is None or own is None:
         return None
-    return MeshSpec(mesh.device, own.address, **{mesh.backend: BACKENDS[mesh.backend].resolve(fleet, host)})
+    passes = tuple(map(str, own.routes))
+    chosen = {mesh.backend: BACKENDS[mesh.backend].resolve(fleet, host)}
+    return MeshSpec(mesh.device, own.address, passes, own.hub, **chosen)
 
 
 def templates(spec: MeshSpec) -> tuple[FileTemplate, ...]:
