@@ -20,8 +20,8 @@ RULES_FILE = "/etc/stackctl/nft/firewall.nft"
 UNIT = "stackctl-firewall.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 NFTABLES_FILE = "/etc/systemd/system/nftables.service.d/stackctl.conf"
-"""Has the distribution's own unit load our table again whenever it flushed all there are: it knows no others' tables, so
-that what it would have to spare cannot be told it."""
+"""Has the distribution's own unit load our table again whenever it flushed all there are: its stop does, and so does, as
+a rule, the file that it loads. Which tables that file brought, and a stop might take away in place of all, nobody can tell."""
 TABLE = "inet stackctl"
 LOADED = "/run/stackctl-firewall/loaded"
 """Hash of the file that was loaded last, and of the table as the kernel told it right then."""
