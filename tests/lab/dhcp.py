@@ -27,7 +27,7 @@ UseDNS=no
 @contextmanager
 def leasing(spec: LabSpec, isp: int, folder: Path, *, router: str, first: str) -> Iterator[Path]:
     """The log of a server that gives addresses from `first` on with this router, and knows of no others' leases."""
-    log, network = folder / f"{first}.log", first.rpartition(".")[0]
+    log, network = folder / f"{first}-via-{router}.log", first.rpartition(".")[0]
     last = f"{network}.{int(first.rpartition('.')[2]) + 20}"
     words = [
         *(
@@ -40,7 +40,7 @@ def leasing(spec: LabSpec, isp: int, folder: Path, *, router: str, first: str) -
         ),
         *("--interface=wan", "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-dhcp"),
         *(f"--dhcp-range={first},{last},255.255.255.0,10m", f"--dhcp-option=option:router,{router}"),
-        *(f"--dhcp-leasefile={folder / first}.leases", f"--log-facility={log}"),
+        *(f"--dhcp-leasefile={log}.leases", f"--log-facility={log}"),
     ]
     with subprocess.Popen(inside(spec.namespace(f"isp{isp}"), words)) as server:
         try:

@@ -32,6 +32,7 @@ UPLINKS = [
     {"name": "fibre", "interface": "wan1"},
     {"name": "lte", "interface": "wan2", "gateway": "198.18.2.1"},
 ]
+ROUTE = "default via 198.18.1.1 dev wan1 proto 201"
 ONLINE = "/usr/lib/systemd/systemd-networkd-wait-online"
 
 
@@ -147,7 +148,7 @@ def test_a_lease_that_is_renewed_moves_nothing_and_nobody_notices(leased: Leased
         end = time.monotonic()
         time.sleep(0.5)
 
-    assert route.startswith("default via 198.18.1.1 dev wan1 proto 201 src 198.18.1.1")
+    assert route.startswith(f"{ROUTE} src 198.18.1.1")
     assert (leased.route(), leased.switches(), connection.dialled) == (route, 0, 1)
     assert stream.lost(begun, end) == 0
 
@@ -164,14 +165,25 @@ def test_what_networkd_does_as_it_starts_anew_leaves_the_route_and_connections(l
     assert stream.gap() < 2
 
 
-def test_a_lease_of_another_router_and_address_is_followed(leased: Leased) -> None:
+def test_a_lease_that_is_renewed_with_another_router_leaves_connections(leased: Leased) -> None:
     run(["ip", "-n", leased.site.spec.namespace("isp1"), "addr", "add", "198.18.1.2/24", "dev", "wan"])
-    leased.lease("198.18.1.2", "198.18.1.200")
-    with used(leased) as (_, stream):
+    leased.lease("198.18.1.2", "198.18.1.100")
+    route = leased.route()
+    with used(leased) as (connection, stream):
         leased.on("networkctl renew wan1")
-        ours = "default via 198.18.1.2 dev wan1 proto 201 src 198.18.1.2"
-        wait_until(lambda: leased.route(201).startswith(ours))
-        wait_until(lambda: leased.route().startswith(ours), 60)
+        wait_until(lambda: leased.route() == route.replace("198.18.1.1 ", "198.18.1.2 "))
+        time.sleep(3)
+
+    assert (leased.switches(), connection.dialled) == (0, 1)
+    assert stream.gap() < 2
+
+
+def test_another_address_is_followed(leased: Leased) -> None:
+    leased.lease("198.18.1.1", "198.18.1.200")
+    with used(leased) as (_, stream):
+        leased.on("networkctl reconfigure wan1")
+        wait_until(lambda: leased.route(201).startswith(f"{ROUTE} src 198.18.1.2"), 60)
+        wait_until(lambda: leased.route().startswith(f"{ROUTE} src 198.18.1.2"), 60)
         time.sleep(1)
         settled = time.monotonic()
         time.sleep(2)
