@@ -720,7 +720,7 @@ def port_of(
         if written == "auto":
             if not found and version not in before.ways:
                 continue
-            gateway = min(found, key=_metric).get("gateway") if found else before.ways[version].gateway
+            gateway = _newest(found, version).get("gateway") if found else before.ways[version].gateway
         wish = uplink.address if version == 4 else None
         if address := _address(interface.get("addr_info", ()), version, gateway, wish):
             ways[version] = Way(address, gateway)
@@ -733,8 +733,15 @@ def port_of(
     return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {}, tuple(sorted(held)))
 
 
-def _metric(route: Mapping[str, Any]) -> int:
-    return int(route.get("metric", 0))
+def _newest(found: Sequence[Mapping[str, Any]], version: int) -> Mapping[str, Any]:
+    """The default route that counts of those of one interface.
+
+    Of two that are alike the kernel lists the later one last. The earlier is of a lease that had another router:
+    networkd, told to leave routes alone that it does not know, knows none that it made before it was restarted.
+    """
+    least = min(int(route.get("metric", 0)) for route in found)
+    alike = [route for route in found if int(route.get("metric", 0)) == least]
+    return alike[-1] if version == 4 else alike[0]
 
 
 def _address(found: Iterable[Mapping[str, Any]], version: int, gateway: str | None, wish: str | None) -> str:

@@ -230,6 +230,15 @@ TWO = interface(("inet", "198.18.0.5", 24), ("inet", "192.0.2.7", 24))
             ],
             Way("192.0.2.7", "192.0.2.1"),
         ),
+        (
+            {"gateway": "auto"},
+            [
+                {"dev": "wan1", "gateway": "192.0.2.9", "metric": 100},
+                {"dev": "wan1", "gateway": "192.0.2.1", "metric": 100},
+                {"dev": "wan1", "gateway": "192.0.2.8", "metric": 200},
+            ],
+            Way("192.0.2.7", "192.0.2.1"),
+        ),
     ],
 )
 def test_an_uplink_is_left_by_the_router_and_the_address_that_are_there(
