@@ -25,7 +25,7 @@ RESOLVED_FILE = "/etc/systemd/resolved.conf.d/stackctl-wan.conf"
 NFTABLES_FILE = "/etc/systemd/system/nftables.service.d/stackctl-wan.conf"
 """Has the distribution's own unit load our table again whenever it flushed all there are."""
 DROPINS = "/etc/stackctl/networkd"
-"""Folder of what networkd is to read about interfaces besides."""
+"""What networkd is to read about interfaces besides; links beside the files that it has for them lead here."""
 ONLINE_FILE = "/etc/systemd/system/systemd-networkd-wait-online.service.d/stackctl.conf"
 """Has a boot wait for one interface and not for all: an uplink may be dead. Behind netplan's own in the alphabet."""
 METRICS_FILE = "/var/lib/prometheus/node-exporter/stackctl_wan.prom"
@@ -183,10 +183,9 @@ def templates(spec: WanSpec) -> tuple[FileTemplate, ...]:
         "run": RUN_FOLDER.rpartition("/")[2],
         "metrics": METRICS_FILE.rpartition("/")[0],
     }
+    use = {"use_dns": not spec.resolvers}
     dropins = [
-        FileTemplate(
-            dropin(interface), "wan/dhcp.network.j2", {"metric": metric, "use_dns": not spec.resolvers}
-        )
+        FileTemplate(f"{DROPINS}/{interface}.conf", "wan/dhcp.network.j2", {"metric": metric, **use})
         for interface, metric in spec.metrics_of_dhcp.items()
     ]
     if spec.resolvers is not None:
@@ -224,11 +223,6 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
 def check(fleet: Fleet) -> Iterator[Problem]:
     """Uplinks that cannot work beside each other, or whose failure nobody could tell."""
     yield from written.problems(fleet)
-
-
-def dropin(interface: str) -> str:
-    """What networkd is to read about an interface besides; a link beside the file that it has for it leads here."""
-    return f"{DROPINS}/{interface}.conf"
 
 
 @dataclass(frozen=True)
