@@ -224,6 +224,7 @@ def test_after_a_boot_the_rules_are_there_before_anything_is_done(site: Site) ->
 def test_whatever_becomes_of_the_distributions_own_tables_ours_is_there_and_ports_stay_closed(
     site: Site,
 ) -> None:
+    assert apply(site).returncode == 0
     before = table(site)
     for verb in ("start", "reload", "restart", "stop", "start"):
         site.on("gpu1", f"systemctl {verb} nftables")
