@@ -1,6 +1,5 @@
-"""How much memory a card has, by its PCI id, by the name of a slice, or as a person writes it."""
+"""How much memory a card has, by its PCI id or as a person writes it."""
 
-import re
 from functools import cache
 
 from stackctl.nvidia.tables import table
@@ -27,12 +26,6 @@ def memory(pci_id: str, *, ecc: bool | None = None) -> int | None:
 def declared(text: str) -> int:
     """Bytes that CUDA has of a card with the memory `24G` or `24564M`, as `nvidia-smi` prints it."""
     return int(text[:-1]) * _UNITS[text[-1]] - _OWN
-
-
-def slice_of(profile: str) -> int | None:
-    """Bytes that CUDA has of a MIG slice `3g.40gb`, about; None where the name does not tell."""
-    found = re.search(r"\.([0-9]+)gb", profile)
-    return None if found is None else int(found[1]) * _GIB - _OWN
 
 
 @cache
