@@ -42,6 +42,26 @@ def test_the_cache_is_as_large_as_vllm_says_to_the_token(
 
 
 @pytest.mark.parametrize(
+    ("config", "room", "context", "block", "request_", "tokens"),
+    [
+        (configs.GEMMA_3_27B, Room(24 * GIB), 32768, 1_310_720, 5_208_801_280, 135_095),
+        (configs.GPT_OSS_20B, LARGE, 131_072, 393_216, 3_627_417_600, 775_960),
+        (configs.MISTRAL_7B_OF_2023, Room(24 * GIB), 32768, 2_097_152, 1_075_838_976, 654_082),
+        (configs.DEEPSEEK_V3, Room(24 * GIB), 32768, 4_497_408, 2_302_672_896, 305_536),
+    ],
+)
+def test_blocks_are_those_of_vllms_own_code(
+    config: Mapping[str, Any], room: Room, context: int, block: int, request_: int, tokens: int
+) -> None:
+    """Printed by `get_kv_cache_groups` and `get_kv_cache_capacity` of vLLM 0.32 for such layers and 20 GiB."""
+    found = of(config, room, context=context).pool
+
+    assert found is not None
+    assert (found.block, found.need(context) - found.block) == (block, request_)
+    assert found.tokens(20 * GIB, context) == tokens
+
+
+@pytest.mark.parametrize(
     ("config", "published"),
     [
         (configs.LLAMA_3_8B, 131_072),

@@ -75,7 +75,7 @@ def test_everything_that_alone_would_fit_is_told() -> None:
 def test_what_is_told_fits_and_a_step_more_does_not(
     total: float, concurrency: int | None, context: int
 ) -> None:
-    wanted = {"context": context, "concurrency": concurrency}
+    wanted: dict[str, Any] = {"context": context, "concurrency": concurrency}
     if of(total, **wanted).verdict == "fits":
         return
     names = {"context": "context", "concurrency": "concurrency", "tensor_parallel": "width"}
