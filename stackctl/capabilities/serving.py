@@ -64,8 +64,8 @@ class Running:
     """Answers the host itself with 200 once the model is loaded."""
     start_seconds: int
     """How long that may take."""
-    arithmetic: str | None = None
-    """What it needs of its devices' memory and what is there, some lines; None: not known."""
+    arithmetic: str = ""
+    """What of its device's memory it needs for what, told where that runs out."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class _Placed:
     def running(self) -> Running:
         url = f"http://{self.address}:{self.port}{self.server.endpoint().health_path}"
         seconds = self.launch.start_seconds
-        return Running(self.name, self.model, self.image, url, seconds, self.arithmetic)
+        return Running(self.name, self.model, self.image, url, seconds, arithmetic=self.arithmetic)
 
     def volumes(self) -> tuple[str, ...]:
         return tuple(f"{self.name}-{volume}" for volume in self.launch.volumes)

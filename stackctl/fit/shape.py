@@ -109,7 +109,7 @@ def _inner(text: Mapping[str, Any], hidden: int) -> int:
 
 def _longest(text: Mapping[str, Any]) -> int | None:
     found = [value for name in _LONGEST if (value := number(text, name)) is not None]
-    scaling = text.get("rope_scaling")
+    scaling = text.get("rope_scaling") or text.get("rope_parameters")  # its name as of transformers 5
     if not found or not isinstance(scaling, Mapping):
         return min(found, default=None)
     factor, kind = scaling.get("factor"), scaling.get("rope_type", scaling.get("type"))

@@ -60,10 +60,10 @@ def fitted(fleet: Fleet, model: str, placement: Placement) -> Fitted | None:
     return Fitted(model, placement, host, snapshot, room, need(snapshot.config, files, sizing, room))
 
 
-def arithmetic(fleet: Fleet, model: str, placement: Placement) -> str | None:
-    """Some lines on what a placement needs and what is there, to stand under an error; None: not known."""
+def arithmetic(fleet: Fleet, model: str, placement: Placement) -> str:
+    """Some lines on what a placement needs and what is there, to stand under an error; empty where it is not known."""
     found = fitted(fleet, model, placement)
-    return None if found is None else worded(found.need)
+    return "" if found is None else worded(found.need)
 
 
 def problems(fleet: Fleet) -> Iterator[Problem]:

@@ -175,5 +175,6 @@ def test_a_checkpoint_may_ask_for_a_cache_of_8_bits_itself() -> None:
         ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 40960),
     ],
 )
-def test_without_a_context_the_models_own_is_asked_for(scaling: Any, context: int) -> None:
-    assert of({**configs.QWEN3_32B, "rope_scaling": scaling}).context == context
+@pytest.mark.parametrize("name", ["rope_scaling", "rope_parameters"])
+def test_without_a_context_the_models_own_is_asked_for(name: str, scaling: Any, context: int) -> None:
+    assert of({**configs.QWEN3_32B, name: scaling}).context == context
