@@ -13,11 +13,11 @@ from stackctl.fit.weights import loaded, stored
 
 GIB = 2**30
 LEAST = GIB // 2
-"""What libraries and the smallest batch take beside weights and cache: nobody has seen vLLM with less."""
+"""What libraries and the smallest batch take beside weights and cache: a bound from below."""
 _CONTEXT = GIB // 2
 """CUDA's own context and the communication between devices, about half a GiB."""
 _GRAPHS = 3 * GIB // 4
-"""Captured graphs, which vLLM counts as of 0.21; 0.3 to 1.2 GiB by model and batch sizes."""
+"""Captured graphs, 0.3 to 1.2 GiB by model and batch sizes; vLLM sets them aside before it sizes the cache."""
 _UNKNOWN_SHAPE = 2 * GIB
 _LOGITS = 3 * 4
 """Bytes of one logit: the sampler keeps about three copies in 32 bits."""

@@ -68,6 +68,7 @@ class Pool:
 
 def pool(layers: Sequence[Layers], tokens: int, in_flight: int) -> Pool:
     """The pool of a model's layers; `tokens` is the block that the attention of its device likes best."""
+    layers = [item for item in layers if item.count * (item.token + item.state) > 0]
     if all(item.window is None and item.state == 0 for item in layers) or len(layers) == 1:
         return _single(layers, tokens, in_flight)
     widest = max(item.token for item in layers)
