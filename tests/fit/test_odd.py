@@ -12,7 +12,7 @@ from stackctl.fit.width import widths
 from stackctl.fit.wording import arithmetic
 from tests.fit import configs
 
-ODD = (None, 0, -1, 1, 10**6, "x", "", [], ["x", 1, {}], {}, {"factor": "x"}, 1.5, True)
+ODD: tuple[Any, ...] = (None, 0, -1, 1, 10**6, "x", "", [], ["x", 1, {}], {}, {"factor": "x"}, 1.5, True)
 KNOWN: list[dict[str, Any]] = [
     {**configs.QWEN3_32B, "rope_scaling": None, "layer_types": None, "linear_attn_config": None},
     configs.QWEN3_235B,
