@@ -20,6 +20,7 @@ from stackctl.core.compose import (
 )
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
+from stackctl.schema import model_fit
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.problem import Problem
@@ -63,6 +64,8 @@ class Running:
     """Answers the host itself with 200 once the model is loaded."""
     start_seconds: int
     """How long that may take."""
+    arithmetic: str = ""
+    """What of its device's memory it needs for what, told where that runs out."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,6 @@ class ServingSpec:
 
 def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
     """Where a model answers, in the order of its placements."""
-    endpoint = fleet.models[model].endpoint()
     return tuple(
         Replica(
             _replica_name(placement),
@@ -99,6 +101,7 @@ def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
             endpoint.max_requests,
         )
         for placement in fleet.placements.get(model, ())
+        for endpoint in (fleet.server(model, placement).endpoint(),)
     )
 
 
@@ -136,7 +139,8 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
-    """Two containers of one host cannot have one name."""
+    """Two containers of one host cannot have one name, and models must fit in their GPUs."""
+    yield from model_fit.problems(fleet)
     for host in fleet.hosts:
         owners: dict[str, str] = {}
         for model, placement in fleet.on(host):
@@ -169,12 +173,13 @@ class _Placed:
         self.model = model
         self.placement = placement
         self.name = _service_name(model, placement)
-        self.server: Server = fleet.models[model]
+        self.server: Server = fleet.server(model, placement)
         self.launch: Launch = self.server.launch(model)
         self.host: Host = fleet.hosts[placement.host]
         self.address = str(fleet.inside(placement.host))
         self.image = fleet.pinned(self.server.image)
         self.weights = fleet.weights_on(model, placement.host)
+        self.arithmetic = model_fit.arithmetic(fleet, model, placement)
         names = dict(self.server.secret_names)
         variables = tuple((variable, fleet.secrets[name]) for variable, name in sorted(names.items()))
         self.secrets = Secrets(f"{FOLDER}/{self.name}.env", variables)
@@ -185,7 +190,8 @@ class _Placed:
 
     def running(self) -> Running:
         url = f"http://{self.address}:{self.port}{self.server.endpoint().health_path}"
-        return Running(self.name, self.model, self.image, url, self.launch.start_seconds)
+        seconds = self.launch.start_seconds
+        return Running(self.name, self.model, self.image, url, seconds, arithmetic=self.arithmetic)
 
     def volumes(self) -> tuple[str, ...]:
         return tuple(f"{self.name}-{volume}" for volume in self.launch.volumes)

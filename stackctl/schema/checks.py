@@ -98,16 +98,25 @@ def _placement(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iter
         yield Problem(
             (*key, "devices"), "a model runs on `cpu` or on GPUs, not on both", "name one kind of device"
         )
-    yield from _count(fleet, model, placement, key)
+    if model in fleet.models:
+        yield from _count(fleet, model, placement, key)
+        yield from _sizes(fleet, model, placement, key)
 
 
 def _count(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iterator[Problem]:
-    server = fleet.models.get(model)
-    needed = server.devices_needed if server is not None else None
+    needed = fleet.server(model, placement).devices_needed
     if needed is not None and len(placement.devices) != needed:
         what = f"`{model}` runs on {needed} device{'s' * (needed > 1)}, {len(placement.devices)} given"
-        hint = f"name {needed}, or change `models.{model}.tensor_parallel`"
-        yield Problem((*key, "devices"), what, hint)
+        own = placement.tensor_parallel is not None
+        setting = "`tensor_parallel` beside them" if own else f"`models.{model}.tensor_parallel`"
+        yield Problem((*key, "devices"), what, f"name {needed}, or change {setting}")
+
+
+def _sizes(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iterator[Problem]:
+    server = fleet.models[model]
+    for name in server.unsizable(placement.sizes):
+        what = f"is no setting of `{model}`, a server of the kind `{server.server}`"
+        yield Problem.at(*key, name, what=what, hint="take it out")
 
 
 def _shared_gpus(fleet: Fleet) -> Iterator[Problem]:

@@ -85,6 +85,10 @@ class Fleet(Environment):
         locked = self.digests.get(image)
         return image if locked is None else f"{image.rpartition(':')[0]}@{digest(locked)}"
 
+    def server(self, model: str, placement: Placement) -> ModelServer:
+        """A model's server as a placement of it sizes it; all else is the catalogue's."""
+        return self.models[model].sized(placement.sizes)
+
     def snapshot(self, model: str) -> Snapshot | None:
         """A model's repository as `weights.lock` has it; None where it has none, or the model no repository."""
         weights = self.models[model].weights

@@ -26,6 +26,7 @@ MigProfile = Annotated[
     str,
     Form(r"[1-7](c\.[1-7])?g\.[0-9]+gb(\+[a-z.]+)*", "a MIG profile, such as `3g.40gb`"),
 ]
+Memory = Annotated[str, Form(r"[1-9][0-9]*[MG]", "a number and `M` or `G`")]
 DriverSource = Literal["nvidia", "distribution", "existing", "none"]
 Modules = Literal["auto", "open", "proprietary"]
 
@@ -107,6 +108,10 @@ class Gpu(Model):
     """Where the card sits. A card, a riser or a firmware setting can move it, so that `id` is compared as well."""
     id: PciId | None = None
     """Vendor and device; tells the GPU's family, against which driver and images are checked."""
+    memory: Memory | None = None
+    """Memory of the card as `nvidia-smi` prints it, `24G` or `24564M`, where its `id` does not tell.
+
+    What models need is compared with it. Wins over what is known of the card by its `id`."""
     use: Literal["containers", "passthrough"] = "containers"
     """Who gets it: models in containers, or a virtual machine."""
     tuning: Tuning = Tuning()

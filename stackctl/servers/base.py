@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,7 @@ from stackctl.core.form import (
     TextOrNumber,
 )
 from stackctl.core.model import Model
+from stackctl.fit.sizing import Sizing
 
 Api = Literal[
     "chat",
@@ -239,6 +240,20 @@ class Server(Model):
     def memory_share(self) -> float | None:
         """Share of each GPU's memory it takes; None: it does not say."""
         return None
+
+    @property
+    def sizing(self) -> Sizing | None:
+        """What its arguments have to do with memory; None: how it takes memory is not known."""
+        return None
+
+    def unsizable(self, sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """Those of a placement's sizes that this kind has no setting for."""
+        return tuple(name for name in sizes if name not in type(self).model_fields)
+
+    def sized(self, sizes: Mapping[str, int]) -> Self:
+        """The same server with a placement's sizes in place of the catalogue's; the unsizable are left out."""
+        known = {name: value for name, value in sizes.items() if name in type(self).model_fields}
+        return self.model_copy(update=known) if known else self
 
     @abstractmethod
     def endpoint(self) -> Endpoint:

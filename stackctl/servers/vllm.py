@@ -6,10 +6,10 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from stackctl.core.form import Form
+from stackctl.fit.sizing import DEFAULT_SHARE, Sizing, size
 from stackctl.servers.base import Endpoint, HubWeights, Launch, Server, Weights, arguments_without_secrets
 
 PORT = 8000
-_DEFAULT_SHARE = 0.92
 _OWN_FLAGS = {
     "--host": "the placement's host",
     "--port": "`port` of the placement",
@@ -60,6 +60,10 @@ class Vllm(Server):
     """Devices that one replica is spread over; a placement then names as many."""
     max_num_seqs: Annotated[int, Field(ge=1)] | None = None
     """Requests worked on at the same time; the gateway queues what exceeds it by a quarter."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """Requests of full `context` that are to be worked on at the same time; `validate` warns where fewer fit.
+
+    vLLM is not told: it works on as many as there is room for, up to `max_num_seqs`, and lets the others wait."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the GPU's memory to take, 0.92 when unset. Lower it to put two models on one GPU."""
     kv_cache_memory: Annotated[str, Form(r"[1-9][0-9]*[KMG]", "a number and `K`, `M` or `G`")] | None = None
@@ -93,7 +97,22 @@ class Vllm(Server):
     @property
     def memory_share(self) -> float | None:
         """Nothing known where the cache's size is given instead."""
-        return None if self.kv_cache_memory else self.gpu_memory_utilization or _DEFAULT_SHARE
+        return None if self.kv_cache_memory else self.gpu_memory_utilization or DEFAULT_SHARE
+
+    @property
+    def sizing(self) -> Sizing:
+        """All of it in vLLM's own terms."""
+        return Sizing(
+            context=self.context,
+            sequences=self.max_num_seqs,
+            concurrency=self.concurrency,
+            width=self.tensor_parallel,
+            dtype=self.dtype or "auto",
+            cache_dtype=self.kv_cache_dtype or "auto",
+            cache=None if self.kv_cache_memory is None else size(self.kv_cache_memory),
+            share=self.gpu_memory_utilization or DEFAULT_SHARE,
+            eager=self.enforce_eager,
+        )
 
     def endpoint(self) -> Endpoint:
         """The OpenAI server's own paths."""

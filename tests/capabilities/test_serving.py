@@ -58,6 +58,15 @@ def test_replicas_are_where_the_placements_say(tmp_path: Path) -> None:
     )
 
 
+def test_a_placement_may_size_its_replica(tmp_path: Path) -> None:
+    text = "placements: {chat: [{host: gpu2, devices: [cpu]}, {host: gpu1, devices: [cpu], max_num_seqs: 2}]}"
+    read = fleet(tmp_path, HOSTS + text, CATALOGUE)
+
+    assert [item.max_requests for item in serving.replicas(read, "chat")] == [8, 2]
+    assert "--max-num-seqs 2" in " ".join(spec(read, "gpu1").project.services["chat"].command)
+    assert "--max-num-seqs 8" in " ".join(spec(read, "gpu2").project.services["chat"].command)
+
+
 def test_a_model_placed_nowhere_has_no_replicas(tmp_path: Path) -> None:
     assert serving.replicas(fleet(tmp_path, HOSTS, CATALOGUE), "chat") == ()
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from stackctl import project
 from stackctl.capabilities import load_fleet
 from stackctl.cli.lab import lab_of
+from stackctl.fit.need import Room, need
 from stackctl.lab import lifecycle
 from stackctl.lab.status import status
 from tests.lab.site import Site
@@ -60,6 +62,29 @@ def test_speech_comes_back_as_a_wav_file(site: Site) -> None:
     assert status == 200
     with wave.open(io.BytesIO(body)) as sound:
         assert sound.getnframes() > 0
+
+
+def test_the_cache_has_as_many_blocks_and_tokens_as_were_reckoned(site: Site) -> None:
+    fleet = load_fleet(project.at(ROOT).root, "lab")
+    placement = fleet.placements["chat"][0]
+    config = json.loads(
+        site.on(placement.host, f"cat {fleet.weights_on('chat', placement.host)}/config.json")
+    )
+    sizing = fleet.server("chat", placement).sizing
+    assert sizing is not None
+    found = need(config, {}, sizing, Room(cpu=True))
+
+    url = f"http://{fleet.inside(placement.host)}:8000/metrics"
+    lines = site.on(placement.host, f"curl -fsS {url}").splitlines()
+    told = next(line for line in lines if line.startswith("vllm:cache_config_info{"))
+    says = dict(re.findall(r'(\w+)="([^"]*)"', told))
+
+    assert found.pool is not None
+    assert sizing.cache is not None
+    assert found.context is not None
+    assert int(says["num_gpu_blocks"]) == sizing.cache // found.pool.block
+    assert int(says["kv_cache_size_tokens"]) == found.pool.tokens(sizing.cache, found.context)
+    assert found.exact
 
 
 def test_stopping_one_replica_loses_no_later_request(site: Site) -> None:

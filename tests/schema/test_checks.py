@@ -170,3 +170,22 @@ def test_a_wrong_host_is_not_blamed_for_what_follows_from_it(tmp_path: Path) -> 
     found = complaints(tmp_path, text + "placements: {chat: [{host: a, devices: [cpu]}]}")
 
     assert found == ["test.yaml:3 `hosts.a.adress` is not a setting | did you mean `address`?"]
+
+
+def test_a_placement_sizes_only_what_the_kind_of_server_has(tmp_path: Path) -> None:
+    text = "placements: {speak: [{host: gpu1, devices: [cpu], context: 1024}]}"
+
+    assert complaints(tmp_path, HOSTS + text) == [
+        (
+            "test.yaml:6 `placements.speak.0.context` is no setting of `speak`, a server of the kind `custom`"
+            " | take it out"
+        )
+    ]
+
+
+def test_a_placement_that_is_spread_wider_names_as_many_devices(tmp_path: Path) -> None:
+    text = "placements: {chat: [{host: gpu1, devices: [cpu], tensor_parallel: 2}]}"
+
+    assert complaints(tmp_path, HOSTS + text) == [
+        "test.yaml:6 `chat` runs on 2 devices, 1 given | name 2, or change `tensor_parallel` beside them"
+    ]

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from stackctl.fit.sizing import Sizing
 from stackctl.servers.vllm import Vllm
 
 FLAGS = set((Path(__file__).parent / "vllm_flags.txt").read_text().splitlines())
@@ -86,3 +87,23 @@ def test_what_has_a_setting_is_not_an_extra_argument(flag: str) -> None:
 
 def test_extra_arguments_come_last() -> None:
     assert vllm(extra_args=("--seed", "1")).launch("chat").command[-2:] == ("--seed", "1")
+
+
+def test_a_placement_sizes_it_and_all_else_is_the_catalogues() -> None:
+    sizes = {"context": 2048, "concurrency": 2, "max_num_seqs": 16, "tensor_parallel": 4}
+    server = vllm(context=1024, max_num_seqs=8, kv_cache_dtype="fp8")
+
+    command = " ".join(server.sized(sizes).launch("chat").command)
+
+    assert "--tensor-parallel-size 4 --max-model-len 2048 --max-num-seqs 16 --kv-cache-dtype fp8" in command
+    assert server.sized(sizes).endpoint().max_requests == 16
+    assert server.sized(sizes).devices_needed == 4
+    assert server.sized({}) == server
+    assert server.unsizable(sizes) == ()
+
+
+def test_what_it_has_to_do_with_memory_is_told_in_bytes() -> None:
+    sizing = vllm(**EVERYTHING, concurrency=3).sizing
+
+    assert sizing == Sizing(1024, 8, 3, 2, "bfloat16", "fp8", 64 * 2**20, 0.5, eager=True)
+    assert vllm().sizing == Sizing()
