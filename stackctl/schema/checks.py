@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
+from stackctl.schema import arguments
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 from stackctl.schema.serving import CPU, Placement
@@ -24,6 +25,7 @@ def check(fleet: Fleet) -> Iterator[Problem]:
     for model, placements in fleet.placements.items():
         yield from _model(fleet, model, placements)
     yield from _shared_gpus(fleet)
+    yield from arguments.check(fleet)
     yield from _ports(fleet)
     yield from _gateway(fleet)
     yield from _secrets(fleet)
