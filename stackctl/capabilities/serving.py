@@ -237,9 +237,7 @@ class _Placed:
         cpus, memory = self.server.cpus, self.server.memory
         limits = Limits(cpus=None if cpus is None else f"{cpus:g}", memory=memory) if cpus or memory else None
         names = tuple(
-            f"nvidia.com/gpu={self.host.gpus[device].uuid}"
-            for device in self.placement.devices
-            if device != CPU
+            f"nvidia.com/gpu={self.host.uuid(device)}" for device in self.placement.devices if device != CPU
         )
         devices = Reservations(devices=(Devices(device_ids=names),)) if names else None
         return Deploy(resources=Resources(limits=limits, reservations=devices)) if limits or devices else None

@@ -26,7 +26,9 @@ def routes(before: GatewaySpec | None, after: GatewaySpec) -> Iterator[Differenc
 
 
 def _urls(spec: GatewaySpec, model: GatewayModel) -> tuple[str, ...]:
-    return tuple(f"http://{spec.address}:{spec.port}/m/{model.name}{path}" for path in (*model.paths, *model.reads))
+    return tuple(
+        f"http://{spec.address}:{spec.port}/m/{model.name}{path}" for path in (*model.paths, *model.reads)
+    )
 
 
 def _changed(before: GatewayModel, after: GatewayModel) -> Iterator[Difference]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 from stackctl.schema.wording import similar
-from stackctl.servers.base import Unknown
+from stackctl.servers.unknown import Unknown
 
 _FEW = 80
 """Names that a hint can list where none is near."""

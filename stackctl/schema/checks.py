@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from stackctl.schema import arguments
+from stackctl.schema import arguments, image_name
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 from stackctl.schema.serving import CPU, Placement
@@ -26,6 +26,7 @@ def check(fleet: Fleet) -> Iterator[Problem]:
         yield from _model(fleet, model, placements)
     yield from _shared_gpus(fleet)
     yield from arguments.check(fleet)
+    yield from image_name.check(fleet)
     yield from _ports(fleet)
     yield from _gateway(fleet)
     yield from _secrets(fleet)
@@ -93,9 +94,9 @@ def _placement(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iter
         hint = f"add it: `hosts.{placement.host}.roles: [{', '.join((*host.roles, 'models'))}]`"
         yield Problem((*key, "host"), what, hint)
     for index, device in enumerate(placement.devices):
-        if device != CPU and device not in host.gpus:
+        if device != CPU and host.card(device) is None:
             what = f"{placement.host} has no device `{device}`"
-            yield Problem((*key, "devices", index), what, similar(device, (*host.gpus, CPU)))
+            yield Problem((*key, "devices", index), what, similar(device, (*host.devices, CPU)))
     if CPU in placement.devices and len(placement.devices) > 1:
         yield Problem(
             (*key, "devices"), "a model runs on `cpu` or on GPUs, not on both", "name one kind of device"

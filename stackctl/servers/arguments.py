@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from stackctl.servers.base import Server, Unknown, arguments_without_secrets
+from stackctl.servers.base import Server, arguments_without_secrets
+from stackctl.servers.unknown import Unknown
 
 
 def words(flags: Mapping[str, str], settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -22,6 +22,7 @@ from stackctl.core.form import (
     UrlPath,
 )
 from stackctl.core.model import Model
+from stackctl.servers.unknown import Unknown
 
 Api = Literal[
     "chat",
@@ -212,21 +213,6 @@ class Launch:
     """Whether it may write to its volumes and temporary places alone."""
     confined: bool = False
     """Whether it goes without the rights that Docker gives to root in a container."""
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """A word that the program, as far as its own lists are known here, does not take."""
-
-    at: tuple[str | int, ...]
-    """Way to it in the entry of the catalogue."""
-    what: str
-    """The word in backticks, and what it is not."""
-    word: str
-    names: Collection[str]
-    """All that the program takes in that place."""
-    certain: bool
-    """Whether the image is no newer than the lists."""
 
 
 class Server(Model):

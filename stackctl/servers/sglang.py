@@ -12,7 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from stackctl.core.form import Form, ModelName
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
-from stackctl.servers.base import Endpoint, Launch, LocalWeights, Server, Unknown, Weights
+from stackctl.servers.base import Endpoint, Launch, LocalWeights, Server, Weights
+from stackctl.servers.unknown import Unknown
 from stackctl.servers.vllm import SPREAD_LIMITS, mounted
 
 _PORT = 30000

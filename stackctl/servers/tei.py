@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
-from stackctl.servers.base import Endpoint, Launch, Server, Unknown, Weights
+from stackctl.servers.base import Endpoint, Launch, Server, Weights
+from stackctl.servers.unknown import Unknown
 from stackctl.servers.vllm import mounted
 
 _PORT = 80

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field
 from stackctl.core.form import Form, ModelName, Size
 from stackctl.core.model import Model
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
-from stackctl.servers.base import Endpoint, HubWeights, Launch, LocalWeights, Server, Unknown, Weights
+from stackctl.servers.base import Endpoint, HubWeights, Launch, LocalWeights, Server, Weights
+from stackctl.servers.unknown import Unknown
 
 PORT = 8000
 _DEFAULT_SHARE = 0.92

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 
 from stackctl.core.form import Form
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
-from stackctl.servers.base import Endpoint, Launch, Server, Unknown, Weights
+from stackctl.servers.base import Endpoint, Launch, Server, Weights
+from stackctl.servers.unknown import Unknown
 from stackctl.servers.vllm import (
     ENVIRONMENT,
     PORT,

@@ -196,11 +196,30 @@ def test_every_kind_of_server_is_among_those_a_reviewer_has_seen(tmp_path: Path)
 
 
 def test_adapters_must_be_on_the_host_like_the_weights(tmp_path: Path) -> None:
-    assert {path.rpartition("/weights/")[2] for path in spec(fleet(tmp_path, PLACED, KINDS), "gpu3").weights} >= {
+    assert {
+        path.rpartition("/weights/")[2] for path in spec(fleet(tmp_path, PLACED, KINDS), "gpu3").weights
+    } >= {
         "llama",
         "adapters/sql",
         "eagle",
     }
+
+
+def test_an_instance_of_a_gpu_reaches_the_container_by_its_own_uuid(tmp_path: Path) -> None:
+    part = "MIG-00000000-0000-4000-8000-00000000000a"
+    more = f"        tuning: {{mig: [3g.40gb, 3g.40gb]}}\n        instances: {{half: {part}}}\n"
+    card = "      a:\n        uuid: GPU-00000000-0000-4000-8000-000000000001\n" + more
+    inventory = (
+        "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"
+        "  g:\n    address: 10.0.0.12\n    roles: [models]\n    gpus:\n" + card
+    )
+    read = fleet(tmp_path, inventory + "placements: {chat: [{host: g, devices: [half]}]}\n", CATALOGUE)
+
+    deploy = spec(read, "g").project.services["chat"].deploy
+
+    assert deploy is not None
+    assert deploy.resources.reservations is not None
+    assert deploy.resources.reservations.devices[0].device_ids == (f"nvidia.com/gpu={part}",)
 
 
 def test_an_empty_project_is_a_project(tmp_path: Path) -> None:

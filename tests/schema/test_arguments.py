@@ -7,7 +7,9 @@ from tests.inventory import HOSTS, complaints, project
 
 
 def catalogue(settings: str, image: str = "vllm/vllm-openai:v0.33.0") -> str:
-    return f"models:\n  x: {{server: vllm, image: '{image}', weights: {{path: w}}, api: [chat], {settings}}}\n"
+    return (
+        f"models:\n  x: {{server: vllm, image: '{image}', weights: {{path: w}}, api: [chat], {settings}}}\n"
+    )
 
 
 @pytest.mark.parametrize(

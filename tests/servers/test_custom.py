@@ -32,9 +32,9 @@ def test_nobody_knows_whether_its_image_has_curl() -> None:
 
 
 def test_it_may_be_shut_in() -> None:
-    launch = custom(user="1000:1000", read_only=True, confined=True, tmpfs=("/scratch",), shm_size="1G").launch(
-        "x"
-    )
+    launch = custom(
+        user="1000:1000", read_only=True, confined=True, tmpfs=("/scratch",), shm_size="1G"
+    ).launch("x")
 
     assert (launch.user, launch.read_only, launch.confined, launch.temporary, launch.shared_memory) == (
         "1000:1000",

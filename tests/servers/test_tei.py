@@ -66,6 +66,4 @@ def test_its_device_is_the_placements() -> None:
 
 
 def test_a_word_that_it_does_not_know_is_found() -> None:
-    assert [item.word for item in tei(extra_args=("--max-batch-size", "1")).unknown()] == [
-        "--max-batch-size"
-    ]
+    assert [item.word for item in tei(extra_args=("--max-batch-size", "1")).unknown()] == ["--max-batch-size"]
