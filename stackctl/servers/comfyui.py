@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from stackctl.core.form import UrlPath
+from stackctl.core.form import Form, UrlPath
 from stackctl.servers.arguments import no_setting
 from stackctl.servers.base import Api, Endpoint, Launch, LocalWeights, Server
+
+FolderName = Annotated[str, Form(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a folder's name")]
 
 _PORT = 8188
 _BASE = "/comfyui"
@@ -51,7 +53,7 @@ class Comfyui(Server):
     """Program and script as the image has them, started in the image's working directory."""
     vram: Literal["gpu-only", "highvram", "lowvram", "novram", "cpu"] | None = None
     """What stays in the GPU's memory; unset: what ComfyUI finds right."""
-    custom_nodes: tuple[str, ...] = ()
+    custom_nodes: tuple[FolderName, ...] = ()
     """Folders of custom nodes of the image that are loaded; they run code of others with the rights of the server."""
     max_upload: Annotated[int, Field(ge=1, le=10000)] = 100
     """Largest upload in megabytes."""

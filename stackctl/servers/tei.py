@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from stackctl.core.form import Form
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
 from stackctl.servers.base import Endpoint, Launch, Server, Weights
 from stackctl.servers.unknown import Unknown
@@ -64,7 +65,7 @@ class Tei(Server):
     """Texts that one request may have, 32 when unset."""
     auto_truncate: bool = False
     """Cut texts that are too long in place of refusing them."""
-    default_prompt_name: str | None = None
+    default_prompt_name: Annotated[str, Form(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a prompt's name")] | None = None
     """Which of the repository's prompts is put before every text."""
     payload_limit: Annotated[int, Field(ge=1024)] | None = None
     """Largest request in bytes, 2000000 when unset."""

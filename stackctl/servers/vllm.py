@@ -1,7 +1,8 @@
 """vLLM: language models, embeddings, reranking, classification and transcription behind the OpenAI API.
 
 Flags, parsers and methods are those of `recorded/vllm.json`. Measured with vLLM 0.32 on a CPU: how it starts, ends its
-requests and stops; what takes several GPUs is as vLLM's own documentation has it.
+requests and stops; what takes several GPUs is as vLLM's own documentation has it. Its image is without the libraries
+that transcription needs: that takes an image of your own, made from it with `vllm[audio]` of the same version.
 """
 
 from collections.abc import Iterator, Mapping
