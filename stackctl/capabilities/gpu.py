@@ -53,7 +53,7 @@ class Card:
     """Memory and graphics, MHz."""
     ecc: bool | None = None
     mig: tuple[str, ...] | None = None
-    instances: tuple[tuple[str, str], ...] = ()
+    instances: tuple[tuple[str, str], ...] | None = None
     """Instances as placements call them, with their UUIDs."""
 
 
@@ -256,5 +256,5 @@ def _card(name: str, gpu: Gpu, shared: Tuning) -> Card:
         (int(clocks[0]), int(clocks[1])) if clocks else None,
         tuning.ecc,
         tuning.mig,
-        tuple(sorted(gpu.instances.items())),
+        tuple(sorted(gpu.instances.items())) or None,
     )

@@ -52,7 +52,7 @@ def answers(case: Case) -> Rung:
 def _gone_instances(case: Case) -> Iterator[Finding]:
     there = {uuid for gpu in case.seen.smi.gpus for uuid in gpu.mig_uuids}
     for card in case.cards:
-        for instance, uuid in card.instances:
+        for instance, uuid in card.instances or ():
             if uuid not in there:
                 what = f"instance `{instance}` of GPU `{card.name}`, {uuid}, is not there"
                 found = _unnamed(case, card)
@@ -66,7 +66,7 @@ def _gone_instances(case: Case) -> Iterator[Finding]:
 
 def _unnamed(case: Case, card: Card) -> tuple[str, ...]:
     """Instances of a card that the inventory has no name for."""
-    named = {uuid for _, uuid in card.instances}
+    named = {uuid for _, uuid in card.instances or ()}
     found = (uuid for gpu in case.seen.smi.gpus if gpu.uuid == card.uuid for uuid in gpu.mig_uuids)
     return tuple(uuid for uuid in found if uuid not in named)
 

@@ -81,6 +81,8 @@ class VllmOmni(Server):
     """Devices that pass the pixels of one image round in a ring; multiplies the devices."""
     cfg_parallel: Annotated[int, Field(ge=1, le=8)] = 1
     """Devices for the passes with and without the prompt; multiplies the devices."""
+    devices: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Devices of a model whose stages are on different ones, as its repository or `stage_overrides` has them."""
     context: Annotated[int, Field(ge=1)] | None = None
     """Longest prompt and answer of the language model in it, in tokens; unset: the model's own."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -120,7 +122,11 @@ class VllmOmni(Server):
 
     @property
     def devices_needed(self) -> int:
-        """The product of all ways of spreading it."""
+        """The product of all ways of spreading it, where its stages are not spread as well."""
+        return self.devices or self._spread
+
+    @property
+    def _spread(self) -> int:
         return self.tensor_parallel * self.ulysses_degree * self.ring_degree * self.cfg_parallel
 
     def endpoint(self) -> Endpoint:
@@ -162,7 +168,7 @@ class VllmOmni(Server):
         settings: dict[str, Any] = {name: getattr(self, name, None) for name in _FLAGS}
         for name in ("tensor_parallel", "ulysses_degree", "ring_degree", "cfg_parallel"):
             settings[name] = settings[name] if settings[name] > 1 else None
-        settings["num_gpus"] = self.devices_needed if self.devices_needed > 1 else None
+        settings["num_gpus"] = self._spread if self._spread > 1 else None
         # It gives up a stage after five minutes and the whole after ten, however large the weights are.
         settings["stage_timeout"] = settings["init_timeout"] = self.start_seconds
         return words(_FLAGS, settings)

@@ -59,11 +59,18 @@ def test_every_flag_is_one_of_its_own_or_of_vllms() -> None:
 
 def test_every_setting_of_its_own_becomes_an_argument() -> None:
     assert silent(VllmOmni, GIVEN, EVERYTHING) == []
-    assert unasked(VllmOmni, EVERYTHING) == {"max_requests"}
+    assert unasked(VllmOmni, EVERYTHING) == {"max_requests", "devices"}
 
 
 def test_all_ways_of_spreading_an_image_multiply() -> None:
     assert omni(tensor_parallel=2, ulysses_degree=2, cfg_parallel=2).devices_needed == 8
+
+
+def test_a_model_in_stages_has_the_devices_that_its_stages_have() -> None:
+    server = omni(devices=3)
+
+    assert server.devices_needed == 3
+    assert "--num-gpus" not in server.launch("m").command
 
 
 def test_it_is_given_as_long_to_start_as_the_person_says() -> None:
