@@ -109,7 +109,8 @@ def _count(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iterator
     needed = server.devices_needed if server is not None else None
     if needed is not None and len(placement.devices) != needed:
         what = f"`{model}` runs on {needed} device{'s' * (needed > 1)}, {len(placement.devices)} given"
-        hint = f"name {needed}, or change `models.{model}.tensor_parallel`"
+        spread = hasattr(server, "tensor_parallel")
+        hint = f"name {needed}" + (f", or change `models.{model}.tensor_parallel`" if spread else "")
         yield Problem((*key, "devices"), what, hint)
 
 
