@@ -58,11 +58,15 @@ class GatewayModel:
     refuses_path: str | None
     """Answers 500 once the replica is about to go, where the health path does not say."""
     replicas: tuple[Replica, ...]
+    own_paths: tuple[str, ...] = ()
+    """Paths besides those of its APIs."""
+    reads: tuple[str, ...] = ()
+    """Paths that may be read, with GET."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths that reach its replicas."""
-        return tuple(sorted(path for api in self.api for path in PATHS[api]))
+        return tuple(sorted({*(path for api in self.api for path in PATHS[api]), *self.own_paths}))
 
     @property
     def card(self) -> str:
@@ -110,7 +114,13 @@ class GatewaySpec:
     @property
     def paths(self) -> tuple[str, ...]:
         """All that any model could answer."""
-        return tuple(sorted({path for paths in PATHS.values() for path in paths}))
+        own = {path for model in self.models for path in (*model.own_paths, *model.reads)}
+        return tuple(sorted({path for paths in PATHS.values() for path in paths} | own))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Paths of any model that may be read."""
+        return tuple(sorted({path for model in self.models for path in model.reads}))
 
 
 def resolve(fleet: Fleet, host: str) -> GatewaySpec | None:
@@ -168,6 +178,8 @@ def _models(fleet: Fleet) -> tuple[GatewayModel, ...]:
             fleet.models[name].endpoint().health_path,
             fleet.models[name].endpoint().refuses_path,
             replicas(fleet, name),
+            fleet.models[name].own_paths,
+            fleet.models[name].reads,
         )
         for name in placed
     )

@@ -11,6 +11,7 @@ from stackctl.core.compose import (
     Devices,
     EnvironmentFile,
     HealthCheck,
+    Limits,
     Port,
     Project,
     Reservations,
@@ -200,12 +201,18 @@ class _Placed:
         inner = self.server.endpoint().port
         return Service(
             image=self.image,
+            entrypoint=self.launch.entrypoint,
             command=self.launch.command,
+            user=self.launch.user,
             environment=self._environment(),
             env_file=(EnvironmentFile(path=self.secrets.path),) if self.secrets.variables else (),
             ports=(Port(target=inner, host_ip=self.address, published=str(self.port)),),
             volumes=self._mounts(),
             deploy=self._deploy(),
+            read_only=self.launch.read_only or None,
+            tmpfs=self.launch.temporary,
+            cap_drop=("ALL",) if self.launch.confined else (),
+            security_opt=("no-new-privileges:true",) if self.launch.confined else (),
             shm_size=self.launch.shared_memory,
             ulimits=self.launch.limits,
             stop_grace_period=f"{self.launch.stop_seconds}s",
@@ -224,15 +231,22 @@ class _Placed:
         if self.server.weights is not None and self.weights is not None:
             written = self.server.weights
             inner = written.path if isinstance(written, LocalWeights) else written.repo
-            mounts.append(Bind(source=self.weights, target=f"/weights/{inner}", read_only=True))
+            target = self.launch.weights_at or f"/weights/{inner}"
+            mounts.append(Bind(source=self.weights, target=target, read_only=True))
+        for more in self.launch.more_weights:
+            source = f"{self.host.weights}/{more}"
+            mounts.append(Bind(source=source, target=f"/weights/{more}", read_only=True))
         kept = sorted(self.launch.volumes.items())
         return (*mounts, *(Volume(source=f"{self.name}-{name}", target=target) for name, target in kept))
 
     def _deploy(self) -> Deploy | None:
-        if CPU in self.placement.devices:
-            return None
-        names = tuple(f"nvidia.com/gpu={self.host.gpus[device].uuid}" for device in self.placement.devices)
-        return Deploy(resources=Resources(reservations=Reservations(devices=(Devices(device_ids=names),))))
+        cpus, memory = self.server.cpus, self.server.memory
+        limits = Limits(cpus=None if cpus is None else f"{cpus:g}", memory=memory) if cpus or memory else None
+        names = tuple(
+            f"nvidia.com/gpu={self.host.uuid(device)}" for device in self.placement.devices if device != CPU
+        )
+        devices = Reservations(devices=(Devices(device_ids=names),)) if names else None
+        return Deploy(resources=Resources(limits=limits, reservations=devices)) if limits or devices else None
 
     def _health_check(self) -> HealthCheck:
         endpoint = self.server.endpoint()

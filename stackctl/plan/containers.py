@@ -71,6 +71,7 @@ def _described(spec: ServingSpec, name: str) -> dict[str, Any]:
         "image": service.image,
         "command": service.command,
         "devices": _devices(service),
+        "limit": _limits(service),
         "secret": secrets,
         "mount": {mount.target: _source(mount) for mount in service.volumes},
         "port": {f"{port.host_ip}:{port.published}": f"to {port.target}" for port in service.ports},
@@ -98,9 +99,15 @@ def _words(field: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _devices(service: Service) -> tuple[str, ...]:
-    if service.deploy is None:
+    reserved = service.deploy.resources.reservations if service.deploy else None
+    if reserved is None:
         return ("cpu",)
-    return tuple(name for item in service.deploy.resources.reservations.devices for name in item.device_ids)
+    return tuple(name for item in reserved.devices for name in item.device_ids)
+
+
+def _limits(service: Service) -> dict[str, str]:
+    limits = service.deploy.resources.limits if service.deploy else None
+    return {} if limits is None else limits.model_dump(exclude_none=True)
 
 
 def _source(mount: Bind | Volume) -> str:

@@ -26,12 +26,14 @@ def routes(before: GatewaySpec | None, after: GatewaySpec) -> Iterator[Differenc
 
 
 def _urls(spec: GatewaySpec, model: GatewayModel) -> tuple[str, ...]:
-    return tuple(f"http://{spec.address}:{spec.port}/m/{model.name}{path}" for path in model.paths)
+    return tuple(
+        f"http://{spec.address}:{spec.port}/m/{model.name}{path}" for path in (*model.paths, *model.reads)
+    )
 
 
 def _changed(before: GatewayModel, after: GatewayModel) -> Iterator[Difference]:
     found = delta(_replicas(before), _replicas(after))
-    paths = delta(before.paths, after.paths)
+    paths = delta((*before.paths, *before.reads), (*after.paths, *after.reads))
     items = (
         *(f"replica {item}" for item in found.changed),
         *(f"replica {item} joins" for item in found.added),

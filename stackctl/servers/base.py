@@ -17,10 +17,13 @@ from stackctl.core.form import (
     Form,
     ImageName,
     SecretName,
+    Size,
     TextOrNumber,
+    UrlPath,
 )
 from stackctl.core.model import Model
 from stackctl.fit.sizing import Sizing
+from stackctl.servers.unknown import Unknown
 
 Api = Literal[
     "chat",
@@ -207,6 +210,20 @@ class Launch:
     """Size of /dev/shm; None: Docker's 64M are enough."""
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Places in the container that outlive it, by name."""
+    entrypoint: tuple[str, ...] = ()
+    """Program in place of the image's own; empty: the image's."""
+    weights_at: str | None = None
+    """Where the container looks for its weights; None: below /weights."""
+    more_weights: tuple[str, ...] = ()
+    """Further directories below the host's `weights`, seen at the same path below /weights."""
+    user: str | None = None
+    """User and group that it runs as; None: the image's."""
+    temporary: tuple[str, ...] = ()
+    """Places in the container that are kept in memory, and empty at every start."""
+    read_only: bool = False
+    """Whether it may write to its volumes and temporary places alone."""
+    confined: bool = False
+    """Whether it goes without the rights that Docker gives to root in a container."""
 
 
 class Server(Model):
@@ -216,8 +233,16 @@ class Server(Model):
     """Container image with its version. `images.lock` pins it to a digest."""
     api: Annotated[tuple[Api, ...], Field(min_length=1), AfterValidator(once_each)]
     """APIs that the model answers; the gateway refuses the paths of all others."""
+    paths: Annotated[tuple[UrlPath, ...], AfterValidator(once_each)] = ()
+    """Paths besides those of `api` that requests may POST to, such as `/v1/messages`."""
+    reads: Annotated[tuple[UrlPath, ...], AfterValidator(once_each)] = ()
+    """Paths that requests may GET, as /m/NAME/PATH, such as `/v1/audio/voices`."""
     weights: Weights | None = None
     """Where the weights are; leave out when they are in the image."""
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    """Processors that it may take of its host; unset: all."""
+    memory: Size | None = None
+    """Memory of the host that it may take, such as `64G`, above which it is killed; unset: all."""
     env: EnvironmentVariables = Field(default_factory=dict)
     """Environment variables of the container; a secret is written `{secret: NAME}`."""
     start_seconds: Annotated[int, Field(ge=10, le=86400)] = 1800
@@ -254,6 +279,15 @@ class Server(Model):
         """The same server with a placement's sizes in place of the catalogue's; the unsizable are left out."""
         known = {name: value for name, value in sizes.items() if name in type(self).model_fields}
         return self.model_copy(update=known) if known else self
+
+    @property
+    def own_paths(self) -> tuple[str, ...]:
+        """Paths besides those of `api` that the gateway lets POST requests through to."""
+        return self.paths
+
+    def unknown(self) -> Iterable[Unknown]:
+        """Arguments and choices that its program does not take, as far as that is known."""
+        return ()
 
     @abstractmethod
     def endpoint(self) -> Endpoint:

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import get_args
 
 from stackctl.capabilities import load_fleet, serving
 from stackctl.capabilities.serving import Replica, ServingSpec
 from stackctl.render import job
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load
+from stackctl.servers import ModelServer
 from tests.expected import expect_files, files_of
 from tests.inventory import HOSTS, fleet, project
 
@@ -40,6 +42,59 @@ placements:
   chat: [{host: gpu1, devices: [cpu]}]
   speak: [{host: gpu1, devices: [cpu]}]
 secrets: {tts: env:TTS}
+"""
+KINDS = """
+models:
+  chat:
+    server: vllm
+    image: vllm/vllm-openai:v0.33.0
+    weights: {path: llama}
+    api: [chat]
+    lora: {sql: {path: adapters/sql}}
+    speculative: {method: eagle3, tokens: 3, draft: {path: eagle}}
+    tool_call_parser: llama3_json
+    cpus: 8
+    memory: 64G
+  depth:
+    server: custom
+    image: depth:1
+    port: 7000
+    paths: [/v1/depth]
+    entrypoint: [serve]
+    tmpfs: [/scratch]
+    user: "1000"
+    read_only: true
+    confined: true
+    memory: 8G
+  embed: {server: tei, image: "tei:89-1.9", weights: {path: bge-m3}, api: [embeddings], pooling: cls}
+  hear:
+    server: speaches
+    image: speaches:0.9
+    weights: {repo: Systran/faster-whisper-large-v3, revision: 0123456789012345678901234567890123456789}
+    api: [transcriptions]
+  omni: {server: vllm_omni, image: "omni:v0.30.0", weights: {path: qwen-image}, api: [images], cfg_parallel: 2}
+  paint: {server: comfyui, image: "comfyui:0.9", weights: {path: comfy}}
+  speak: {server: kokoro, image: "kokoro-fastapi-gpu:0.3.0", default_voice: bf_emma}
+  write: {server: sglang, image: "sglang:v0.5.23", weights: {path: qwen}, api: [chat], context: 4096}
+"""
+PLACED = """\
+hosts:
+  edge: {address: 10.0.0.11, roles: [gateway]}
+  gpu3:
+    address: 10.0.0.14
+    roles: [models]
+    gpus:
+      a: {uuid: GPU-00000000-0000-4000-8000-000000000001}
+      b: {uuid: GPU-00000000-0000-4000-8000-000000000002}
+placements:
+  chat: [{host: gpu3, devices: [a]}]
+  depth: [{host: gpu3, devices: [cpu]}]
+  embed: [{host: gpu3, devices: [b], port: 8080}]
+  hear: [{host: gpu3, devices: [b], port: 8001}]
+  omni: [{host: gpu3, devices: [a, b], port: 8002}]
+  paint: [{host: gpu3, devices: [b]}]
+  speak: [{host: gpu3, devices: [b]}]
+  write: [{host: gpu3, devices: [a]}]
 """
 
 
@@ -135,6 +190,45 @@ def test_files_are_those_a_reviewer_has_seen(tmp_path: Path) -> None:
         file.path: file.mode for part in made.parts if part.capability == "serving" for file in part.files
     }
     assert modes == {"/etc/stackctl/serving/compose.yaml": 0o644, "/etc/stackctl/serving/speak.env": 0o600}
+
+
+def test_every_kind_of_server_is_the_container_a_reviewer_has_seen(tmp_path: Path) -> None:
+    found = project(tmp_path, PLACED, KINDS)
+
+    expect_files("serving/gpu3", files_of(job(load_fleet(found.root, "test"), found, "gpu3"), "serving"))
+
+
+def test_every_kind_of_server_is_among_those_a_reviewer_has_seen(tmp_path: Path) -> None:
+    kinds = get_args(get_args(ModelServer)[0])
+
+    assert {type(server) for server in fleet(tmp_path, PLACED, KINDS).models.values()} == set(kinds)
+
+
+def test_adapters_must_be_on_the_host_like_the_weights(tmp_path: Path) -> None:
+    assert {
+        path.rpartition("/weights/")[2] for path in spec(fleet(tmp_path, PLACED, KINDS), "gpu3").weights
+    } >= {
+        "llama",
+        "adapters/sql",
+        "eagle",
+    }
+
+
+def test_an_instance_of_a_gpu_reaches_the_container_by_its_own_uuid(tmp_path: Path) -> None:
+    part = "MIG-00000000-0000-4000-8000-00000000000a"
+    more = f"        tuning: {{mig: [3g.40gb, 3g.40gb]}}\n        instances: {{half: {part}}}\n"
+    card = "      a:\n        uuid: GPU-00000000-0000-4000-8000-000000000001\n" + more
+    inventory = (
+        "hosts:\n  edge: {address: 10.0.0.11, roles: [gateway]}\n"
+        "  g:\n    address: 10.0.0.12\n    roles: [models]\n    gpus:\n" + card
+    )
+    read = fleet(tmp_path, inventory + "placements: {chat: [{host: g, devices: [half]}]}\n", CATALOGUE)
+
+    deploy = spec(read, "g").project.services["chat"].deploy
+
+    assert deploy is not None
+    assert deploy.resources.reservations is not None
+    assert deploy.resources.reservations.devices[0].device_ids == (f"nvidia.com/gpu={part}",)
 
 
 def test_an_empty_project_is_a_project(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ models:
   llm: {server: vllm, image: "a:1", weights: {path: w}, api: [chat]}
   embed: {server: custom, image: "a:1", port: 8000, api: [embeddings], max_requests: 4}
   listen: {server: custom, image: "a:1", port: 8000, api: [transcriptions]}
+  draw: {server: custom, image: "a:1", port: 8000, paths: [/prompt], reads: [/history, /prompt]}
 """
 
 

@@ -130,6 +130,16 @@ def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
     ]
 
 
+def test_a_kind_that_runs_on_one_device_has_no_setting_for_more(tmp_path: Path) -> None:
+    catalogue = 'models:\n  embed: {server: tei, image: "t:1", weights: {path: e}, api: [embeddings]}\n'
+    cards = ", ".join(f"{name}: {{uuid: {GPU}{number}, id: '10de:2684'}}" for number, name in enumerate("xy"))
+    text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{{cards}}}}}\n"
+
+    assert complaints(tmp_path, text + "placements: {embed: [{host: a, devices: [x, y]}]}", catalogue) == [
+        "test.yaml:5 `embed` runs on 1 device, 2 given | name 1"
+    ]
+
+
 def test_models_on_one_gpu_share_its_memory(tmp_path: Path) -> None:
     catalogue = CATALOGUE + '  embed: {server: vllm, image: "v:1", weights: {path: e}, api: [embeddings]}\n'
     text = (

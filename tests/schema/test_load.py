@@ -94,12 +94,14 @@ def test_a_wrong_setting_is_named_with_its_line_and_a_way_out(
         ("{server: vlm}", "2 `models.x.server` cannot be `vlm` | did you mean `vllm`?"),
         ("{image: a:1}", "2 `models.x.server` is missing | add `server: ...`: `vllm`"),
         ("{server: custom, image: a:1, api: [speech], port: 1, helth: /}", "2 `models.x.helth` is not a setting | did you mean `health`?"),
-        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `architectures`, `args`, `cuda`,"
-         " `env`, `health`, `image`, `max_requests`, `metrics`, `port`, `server`, `start_seconds`, `stop_seconds`, `volumes`, `weights`")),
+        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `architectures`, `args`, `confined`, `cpus`,"
+         " `cuda`, `entrypoint`, `env`, `health`, `image`, `max_requests`, `memory`, `metrics`, `paths`, `port`, `read_only`, `reads`, `server`,"
+         " `shm_size`, `start_seconds`, `stop_seconds`, `tmpfs`, `user`, `volumes`, `weights`")),
         ("{server: custom, image: a:latest, api: [speech], port: 1}", ("2 `models.x.image` cannot be `a:latest`"
          " | write `name:version`, or `registry:port/name:version`; `latest` is no version")),
         ("{server: custom, image: a:1, api: [speach], port: 1}", "2 `models.x.api.0` cannot be `speach` | did you mean `speech`?"),
-        ("{server: custom, image: a:1, api: [], port: 1}", "2 `models.x.api` is empty | write at least 1"),
+        ("{server: custom, image: a:1, api: [], port: 1}", "2 `models.x` answers nothing | name its `api`, or `paths` of its own"),
+        ("{server: vllm, image: a:1, api: [], weights: {path: w}}", "2 `models.x.api` is empty | write at least 1"),
         ("{server: custom, image: a:1, api: [speech], port: 1, weights: {path: ../x}}", ("2 `models.x.weights.path` cannot be `../x`"
          " | write a path below the host's weights directory, without `..`")),
         ("{server: vllm, image: a:1, api: [chat], weights: {repo: a/b, revision: ../x}}", ("2 `models.x.weights.revision` cannot be `../x`"
