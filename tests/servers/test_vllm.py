@@ -47,6 +47,8 @@ EVERYTHING = {
     "enforce_eager": True,
 }
 
+_UNKNOWN = ("pipeline_parallel", "weights_offload")
+
 
 def vllm(**settings: Any) -> Vllm:
     given = {"server": "vllm", "image": "v:1", "api": ("chat",), "weights": {"path": "tiny"}, **settings}
@@ -73,7 +75,7 @@ def test_every_setting_of_its_own_becomes_an_argument() -> None:
     given = {"server": "vllm", "image": "v:1", "api": ("chat",), "weights": {"path": "tiny"}}
 
     assert silent(Vllm, given, EVERYTHING) == []
-    assert unasked(Vllm, EVERYTHING) == set()
+    assert unasked(Vllm, EVERYTHING) == {"concurrency"}
 
 
 def test_local_weights_keep_it_off_the_internet() -> None:
@@ -135,10 +137,17 @@ def test_a_placement_sizes_it_and_all_else_is_the_catalogues() -> None:
 
 
 def test_what_it_has_to_do_with_memory_is_told_in_bytes() -> None:
-    sizing = vllm(**EVERYTHING, concurrency=3).sizing
+    whole = {name: value for name, value in EVERYTHING.items() if name not in _UNKNOWN}
 
-    assert sizing == Sizing(1024, 8, 3, 2, "bfloat16", "fp8", 64 * 2**20, 0.5, eager=True)
+    assert vllm(**whole, concurrency=3).sizing == Sizing(
+        1024, 8, 3, 2, "bfloat16", "fp8", 64 * 2**20, 0.5, eager=True
+    )
     assert vllm().sizing == Sizing()
+
+
+@pytest.mark.parametrize("name", _UNKNOWN)
+def test_nobody_reckons_with_layers_or_weights_that_are_elsewhere(name: str) -> None:
+    assert vllm(**{name: EVERYTHING[name]}).sizing is None
 
 
 def test_parts_of_all_kinds_are_on_devices_of_their_own() -> None:
