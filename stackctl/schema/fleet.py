@@ -16,6 +16,7 @@ from stackctl.schema.network import Network
 from stackctl.schema.secret import Secret
 from stackctl.schema.serving import Placement
 from stackctl.schema.snapshot import Snapshot, SnapshotName, directory, named
+from stackctl.schema.weights import Weights
 from stackctl.servers import ModelServer
 from stackctl.servers.base import HubWeights
 
@@ -40,6 +41,8 @@ class Environment(Model):
     """Names that hold on every host."""
     gateway: Gateway = Gateway()
     """The stable URLs, on every host with the role `gateway`."""
+    weights: Weights = Weights()
+    """Where hosts get the weights of model repositories from."""
     secrets: Mapping[SecretName, Secret] = Field(default_factory=dict)
     """Where this environment's secrets are found, by the names that the catalogue uses."""
     lab: Lab | None = None
