@@ -33,7 +33,7 @@ bytes() { if [ -f "$1" ]; then stat -c %s -- "$1"; else echo 0; fi; }
 hash() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
 # One request after the other for as long as each brings more. What went wrong is in $why. The limit of a file's size
-# is for a server that sends without end.
+# is for a server that sends without end; curl's own looks at pages about errors too.
 download() { # URL SETTINGS SIZE INTO
   while :; do
     have=$(bytes "$4")
@@ -42,23 +42,23 @@ download() { # URL SETTINGS SIZE INTO
     said=$(
       ulimit -f $(($3 / 512 + 1))
       curl -q --silent --show-error --fail --location --proto =http,https --proto-redir =http,https \
-        --max-redirs 5 --connect-timeout 10 --speed-limit 51200 --speed-time 60 --max-filesize "$3" \
+        --max-redirs 5 --connect-timeout 10 --speed-limit 51200 --speed-time 60 \
         ${2:+--config "$2"} --continue-at "$have" --output "$4" --url "$1" 2>&1 </dev/null
     )
     status=$?
     now=$(bytes "$4")
     case $status in
       0)
-        [ "$now" -lt "$3" ] || return 0
+        [ "$now" -ne "$3" ] || return 0
         why="has $now bytes, and $3 are locked"
         rm -f -- "$4"
         return 1
         ;;
       23) unwritable "${said#curl: (*) }" ;;
       33) rm -f -- "$4" ;; # it knows no ranges: all of it again
-      63 | 153)
-        [ "$status" = 63 ] || rm -f -- "$4"
+      153)
         why="has more than the $3 bytes that are locked"
+        rm -f -- "$4"
         return 1
         ;;
       *)

@@ -156,7 +156,8 @@ def test_a_file_with_a_wrong_hash_is_deleted_named_with_its_source_and_the_other
     ("content", "why"),
     [
         (MODEL[:5], "has 5 bytes, and 512000 are locked"),
-        (MODEL + b"more", "has more than the 512000 bytes that are locked"),
+        (MODEL + b"more", "has 512004 bytes, and 512000 are locked"),
+        (MODEL + MODEL, "has more than the 512000 bytes that are locked"),
     ],
 )
 def test_a_file_of_another_size_is_told_of(tmp_path: Path, content: bytes, why: str) -> None:
