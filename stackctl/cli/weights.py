@@ -35,6 +35,7 @@ def list_(
     What is being fetched is listed with how much has come. Exits 1 where a host is not reached.
     """
     fleet = _fleet(project, environment)
+    limit = limit or _carriers(fleet)
     with reached(project, environment, limit, accept=accept, quiet=as_json) as (run, _):
         found, unreached = _looked(fleet, run)
     typer.echo(weights_json(found, unreached) if as_json else weights_text(found))
@@ -54,6 +55,7 @@ def prune(
     Fetches that were given up count as well. Nothing is removed while somebody is at work on the host.
     """
     fleet = _fleet(project, environment)
+    limit = limit or _carriers(fleet)
     with reached(project, environment, limit, accept=accept, quiet=False) as (run, progress):
         found, wrong = _looked(fleet, run)
         progress.pause()
@@ -69,6 +71,11 @@ def prune(
 
 def _fleet(project: Path | None, environment: str) -> Fleet:
     return load_fleet(projects.of(project).root, environment)
+
+
+def _carriers(fleet: Fleet) -> str | None:
+    """Hosts that have weights, as `--limit` names them; where there are none, those asked have nothing to tell."""
+    return ",".join(fleet.with_role("models")) or None
 
 
 def _looked(fleet: Fleet, run: Hosts) -> tuple[list[HostWeights], tuple[Finding, ...]]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from stackctl.core.finding import Finding
 from stackctl.schema.fleet import Fleet
 
+SOCKET = "/run/docker.sock"
+"""Where the container engine is asked; without it there are no containers."""
+
 # Sizes are those of the files, not of the blocks, as a lock has them.
 _LOOK = r"""cd @HUB@ 2>/dev/null || exit 0
 printf 'free\t%s\n' "$(df -B1 --output=avail -- . | tail -n 1 | tr -d ' ')"
@@ -15,7 +18,7 @@ tell() { while IFS= read -r d; do
 done; }
 find * -mindepth 2 -maxdepth 2 -type d 2>/dev/null | sort | tell whole
 [ ! -d .partial ] || find .partial -mindepth 3 -maxdepth 3 -type d | sort | tell partial
-! command -v docker >/dev/null || docker ps -q | xargs -r docker inspect \
+[ ! -S @SOCKET@ ] || docker ps -q | xargs -r docker inspect \
   --format '{{range .Mounts}}mount{{"\t"}}{{$.Name}}{{"\t"}}{{.Source}}{{"\n"}}{{end}}' 2>/dev/null
 true
 """
@@ -25,8 +28,9 @@ true
 _REMOVE = r"""mkdir -p -m 700 -- "$STACKCTL_RUN" && exec 8<>"$STACKCTL_RUN/lock" && flock -n 8 ||
   { echo 'somebody is at work on this host' >&2; exit 1; }
 cd @HUB@ || exit 1
-used=$(! command -v docker >/dev/null || docker ps -q | xargs -r docker inspect \
-  --format '{{range .Mounts}}{{println .Source}}{{end}}') || exit 1
+used=$([ ! -S @SOCKET@ ] || { ids=$(docker ps -q) && { [ -z "$ids" ] || docker inspect \
+  --format '{{range .Mounts}}{{println .Source}}{{end}}' -- $ids; }; }) ||
+  { echo 'the container engine does not tell what its containers use' >&2; exit 1; }
 for d in @DIRECTORIES@; do
   if printf '%s\n' "$used" | grep -qxF -- @HUB@"/$d"; then echo "$d is used by a container by now" >&2; continue; fi
   case $d in .partial/*)
@@ -37,7 +41,8 @@ for d in @DIRECTORIES@; do
   mkdir -p -- "$gone" && mv -T -- "$d" "$gone/0" && printf 'removed\t%s\n' "$d"
   rmdir --ignore-fail-on-non-empty -p -- "${d%/*}" 2>/dev/null
 done
-systemd-run -q --collect --description='Delete weights that nobody uses' rm -rf -- @HUB@/.partial/.gone
+[ ! -d .partial/.gone ] || systemd-run -q --collect --description='Delete weights that nobody uses' \
+  rm -rf -- @HUB@/.partial/.gone 2>/dev/null || rm -rf -- .partial/.gone
 """
 
 
@@ -92,13 +97,17 @@ def hub(fleet: Fleet, host: str) -> str:
 
 def look(fleet: Fleet, host: str) -> str:
     """Shell that tells what is there; it changes nothing."""
-    return _LOOK.replace("@HUB@", shlex.quote(hub(fleet, host)))
+    return _LOOK.replace("@HUB@", shlex.quote(hub(fleet, host))).replace("@SOCKET@", shlex.quote(SOCKET))
 
 
 def remove(weights: HostWeights) -> str:
     """Shell that removes what nobody needs, and tells what it has removed."""
     listed = " ".join(shlex.quote(item.place) for item in weights.unused)
-    return _REMOVE.replace("@HUB@", shlex.quote(weights.hub)).replace("@DIRECTORIES@", listed)
+    return (
+        _REMOVE.replace("@HUB@", shlex.quote(weights.hub))
+        .replace("@DIRECTORIES@", listed)
+        .replace("@SOCKET@", shlex.quote(SOCKET))
+    )
 
 
 def read(fleet: Fleet, host: str, text: str) -> HostWeights:

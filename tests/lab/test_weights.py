@@ -110,7 +110,7 @@ def test_a_fetch_goes_on_when_its_operator_is_killed_and_the_next_apply_waits_al
     site: Site, hub: type[Hub]
 ) -> None:
     first = site.start("apply", LAB, "--yes", "--limit", "gpu1")
-    wait(site, "gpu1", '[ -n "$(find /srv/weights/hub/.partial -size +4M 2>/dev/null)" ]', 200)
+    wait(site, "gpu1", '[ -n "$(find /srv/weights/hub/.partial -size +4M 2>/dev/null)" ]', 400)
     first.kill()
     first.communicate()
 
