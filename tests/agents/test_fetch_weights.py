@@ -191,6 +191,8 @@ def test_what_began_at_a_wrong_source_is_begun_anew_at_the_next(tmp_path: Path) 
         assert host.fetch() == (0, [])
 
     assert host.there() == CONTENT
+    assert [asked for path, asked, _ in bad.asked if path != "config.json"] == [None, "bytes=1000-"]
+    assert [asked for path, asked, _ in hub.asked] == ["bytes=1000-", None]
 
 
 def test_where_nobody_has_it_each_source_is_told_with_its_reason(tmp_path: Path) -> None:
