@@ -118,7 +118,7 @@ def test_a_fetch_goes_on_when_its_operator_is_killed_and_the_next_apply_waits_al
     running = site.on("gpu1", UNITS).strip()
     second = site.start("apply", LAB, "--yes", "--limit", "gpu1")
     hub.open.set()
-    out, err = second.communicate(timeout=200)
+    out, err = second.communicate(timeout=400)
 
     assert running == "1"
     assert second.returncode == 0, out + err
@@ -140,12 +140,12 @@ def test_another_host_has_them_from_the_first_whatever_was_left_of_an_earlier_at
     site.on("gpu2", f"head -c 1000 /dev/zero >{part}")
     before = len(hub.asked)
 
-    done = site.stackctl("apply", LAB, "--yes")
+    done = site.stackctl("apply", LAB, "--yes", seconds=600)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(hub.asked) == before, "the second host has it from the first"
     assert site.on("gpu2", f"cat {TARGET}/model.safetensors | sha256sum").split()[0] == sha
-    assert site.stackctl("plan", LAB).stdout.splitlines()[-1] == "Plan: nothing to do on 2 hosts."
+    assert site.stackctl("plan", LAB).stdout.splitlines()[-1] == "Nothing to do on 2 hosts."
     assert site.stackctl("drift", LAB).returncode == 0
 
 
@@ -177,3 +177,16 @@ def test_what_is_served_to_other_hosts_is_the_weights_alone(site: Site) -> None:
     assert "uid=" not in told
     assert told.split()[1] in ("403", "404")
     assert told.split()[3] in ("400", "404")
+
+
+def test_what_nobody_needs_is_removed_and_what_runs_is_left(site: Site) -> None:
+    old = f"/srv/weights/hub/lab/old/{'d' * 40}"
+    site.on("gpu1", f"mkdir -p {old} && head -c 5000 /dev/zero >{old}/model.safetensors")
+
+    listed = site.stackctl("weights", "list", LAB)
+    done = site.stackctl("weights", "prune", LAB, "--yes")
+
+    assert f"  lab/old@{'d' * 12}    5.0 KB  unused\n  lab/tiny@{'c' * 12}  10.2 MB  chat\n" in listed.stdout
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Removed 1 directory, 5.0 KB."), done.stderr
+    assert site.on("gpu1", "ls /srv/weights/hub/lab") == "tiny\n"
+    assert site.stackctl("plan", LAB).stdout.splitlines()[-1] == "Nothing to do on 2 hosts."
