@@ -12,11 +12,6 @@ from stackctl.ops import compose, files
 @deploy("serving")
 def serving(spec: ServingSpec, artifacts: Sequence[Artifact]) -> None:
     """Containers as the project says, each answering before the next step."""
-    files.present(
-        name="check that the weights are there",
-        paths=spec.weights,
-        hint="copy the weights there, or correct `weights` of the model or of the host",
-    )
     secrets = files.write(
         name="write the models' secrets", artifacts=[item for item in artifacts if item.path != COMPOSE_FILE]
     )

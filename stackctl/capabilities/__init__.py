@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stackctl.capabilities import docker, firewall, gateway, gpu, mesh, serving, system, wan
+from stackctl.capabilities import docker, firewall, gateway, gpu, mesh, serving, system, wan, weights
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.core.job import Standing
@@ -45,6 +45,7 @@ ORDER: tuple[Capability, ...] = (
     firewall,  # closed before anything listens
     gpu,  # the driver before the containers that need it
     docker,  # the engine before what runs in it
+    weights,  # on the host before a server is stopped for them
     serving,  # replicas answer before a gateway sends them requests
     gateway,  # requests are let in last
 )

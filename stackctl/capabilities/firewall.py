@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Literal, Protocol
 
-from stackctl.capabilities import docker, gateway, gpu, mesh, serving, system, wan
+from stackctl.capabilities import docker, gateway, gpu, mesh, serving, system, wan, weights
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Audience, Opening
 from stackctl.core.rule import EVERYBODY, Rule, by_interface, marked
@@ -37,7 +37,7 @@ class Opens(Protocol):
         """The ports that it listens on."""
 
 
-OPENS: tuple[Opens, ...] = (system, wan, mesh, gpu, docker, serving, gateway)
+OPENS: tuple[Opens, ...] = (system, wan, mesh, gpu, docker, weights, serving, gateway)
 """All other capabilities: what they declare is let in."""
 
 SSH_PORT = 22

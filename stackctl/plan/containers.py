@@ -29,7 +29,6 @@ def containers(before: ServingSpec | None, after: ServingSpec) -> Iterator[Diffe
     pulled = tuple(image for image in after.images if before is None or image not in before.images)
     yield from listed("images", (), pulled)
     yield from listed("ports", _ports(before), _ports(after))
-    yield from listed("weights", before.weights if before else (), after.weights)
     yield from listed("volumes", before.project.volumes if before else (), after.project.volumes)
 
 

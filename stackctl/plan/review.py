@@ -9,6 +9,7 @@ from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.capabilities.gpu import GpuSpec
 from stackctl.capabilities.serving import ServingSpec
 from stackctl.capabilities.wan import WanSpec
+from stackctl.capabilities.weights import WeightsSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
@@ -21,6 +22,7 @@ from stackctl.plan.drivers import drivers, on_gpus, replaced
 from stackctl.plan.ports import ports
 from stackctl.plan.routes import routes
 from stackctl.plan.uplinks import left, uplinks
+from stackctl.plan.weights import weights
 from stackctl.schema.fleet import Fleet
 
 _Spec = TypeVar("_Spec")
@@ -179,6 +181,8 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
         yield from uplinks(before, after)
     elif isinstance(after, FirewallSpec):
         yield from ports(before, after)
+    elif isinstance(after, WeightsSpec):
+        yield from weights(before, after)
     else:
         yield from settings(before, after)
 

@@ -10,13 +10,13 @@ from stackctl.core.form import Form, HostName, ImageName, ModelName, SecretName
 from stackctl.core.model import Model
 from stackctl.schema.gateway import Gateway
 from stackctl.schema.host import Host, Profile
-from stackctl.schema.hub import Hub
 from stackctl.schema.image import Demand, Locked, demand, digest
 from stackctl.schema.lab import Lab
 from stackctl.schema.network import Network
 from stackctl.schema.secret import Secret
 from stackctl.schema.serving import Placement
 from stackctl.schema.snapshot import Snapshot, SnapshotName, directory, named
+from stackctl.schema.weights import Weights
 from stackctl.servers import ModelServer
 from stackctl.servers.base import HubWeights
 
@@ -41,13 +41,13 @@ class Environment(Model):
     """Names that hold on every host."""
     gateway: Gateway = Gateway()
     """The stable URLs, on every host with the role `gateway`."""
+    weights: Weights = Weights()
+    """Where hosts get the weights of model repositories from."""
     secrets: Mapping[SecretName, Secret] = Field(default_factory=dict)
     """Where this environment's secrets are found, by the names that the catalogue uses."""
     locked: Literal["required", "optional"] = "optional"
     """`required`: hosts get only images and model repositories that `inventory/images.lock` and
     `inventory/weights.lock` have; everything else is refused before any host is touched."""
-    hub: Hub = Hub()
-    """Where `stackctl lock` looks model repositories up."""
     lab: Lab | None = None
     """Makes the environment a lab of virtual hosts on this machine."""
 

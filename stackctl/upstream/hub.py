@@ -23,10 +23,10 @@ from huggingface_hub.utils import hf_raise_for_status
 from stackctl.core.finding import FailureError, Finding, FindingsError
 from stackctl.core.secret import SecretRef
 from stackctl.ops import secret
-from stackctl.schema.hub import Hub
 from stackctl.schema.lock import Repository
 from stackctl.schema.snapshot import COMMIT, FILE, LockedFile, Snapshot
 from stackctl.upstream.http import PatientClient
+from stackctl.upstream.lookup import Hub
 from stackctl.upstream.registry import unreached
 
 _CONFIG = "config.json"
@@ -111,19 +111,21 @@ class ModelHub:
 
     def _refused(self, where: str, wanted: Repository, error: HfHubHTTPError) -> FindingsError:
         if isinstance(error, GatedRepoError):
-            hint = f"ask for access at {self.endpoint}/{wanted.repo}, and name your token with `hub.token`"
+            hint = (
+                f"ask for access at {self.endpoint}/{wanted.repo}, and name your token with `weights.token`"
+            )
             return FailureError(
                 Finding(where, "is shown to those alone who asked for access", hint, self._unread)
             )
         if isinstance(error, RepositoryNotFoundError):
             what = f"{self.endpoint} has no repository `{wanted.repo}`, or does not show it to us"
-            hint = "check the name; for a private one, name a token with `hub.token`"
+            hint = "check the name; for a private one, name a token with `weights.token`"
             return FindingsError(Finding(where, what, hint, self._unread))
         if isinstance(error, RevisionNotFoundError):
             return FindingsError(self._no_revision(where, wanted))
         status = error.response.status_code
         if status in (401, 403):
-            hint = "check the token that `hub.token` or HF_TOKEN names, and what it may read"
+            hint = "check the token that `weights.token` or HF_TOKEN names, and what it may read"
             return FailureError(
                 Finding(where, f"{self.endpoint} refuses it with {status}", hint, self._unread)
             )

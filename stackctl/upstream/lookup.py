@@ -5,15 +5,25 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stackctl.core.finding import FindingsError
+from stackctl.core.secret import SecretRef
 from stackctl.plan.locks import Answers
 from stackctl.schema.fleet import Fleet
-from stackctl.schema.hub import Hub
 from stackctl.schema.image import Locked
+from stackctl.schema.weights import HUB
 from stackctl.upstream.login import Login
 from stackctl.upstream.reference import parsed
 from stackctl.upstream.registry import ImageRegistry
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The model hub, or what takes its place."""
+
+    endpoint: str = HUB
+    token: SecretRef | None = None
+    """Where the token for private and gated repositories is found; without one, `env:HF_TOKEN` if it is set."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ def access(fleets: Iterable[Fleet]) -> Access:
     for engine in engines:
         for registry, login in engine.registries.items():
             logins.setdefault(registry, set()).add(Login(login.user, login.password))
-    hubs = dict.fromkeys(fleet.hub for fleet in listed)
+    hubs = dict.fromkeys(Hub(fleet.weights.endpoint or HUB, fleet.weights.token) for fleet in listed)
     return Access(
         {registry: tuple(sorted(each)) for registry, each in logins.items()},
         frozenset(registry for engine in engines for registry in engine.insecure_registries),

@@ -32,7 +32,7 @@ def hub() -> Iterator[FakeHub]:
 @pytest.fixture
 def written(tmp_path: Path, registry: DebianRegistry, hub: FakeHub) -> Project:
     """A project of one image and one repository; the lock of images has one more that nobody uses."""
-    environment = f"""hub: {{endpoint: {hub.endpoint}}}
+    environment = f"""weights: {{endpoint: {hub.endpoint}}}
 hosts:
   gpu1:
     address: 10.0.0.2

@@ -70,8 +70,8 @@ ONE = "hosts:\n  a: {address: 10.0.0.11}\n"  # lines 2 and 3 of the file
          "test.yaml:2 `hosts.a.os` cannot be `debian13` | did you mean `debian-13`?"),
         ('hosts: {a: {address: "10\\e[2J\\n\\x9b"}}',
          "test.yaml:2 `hosts.a.address` cannot be `10\\u001b[2J\\n\\u009b` | write an IPv4 address, four numbers such as 10.0.0.11"),
-        (ONE + '"a\\nbcdefg": 1', ("test.yaml:4 `a\\nbcdefg` is not a setting | there are `environment`, `gateway`, `hosts`, `hub`, `lab`, `locked`, `network`,"
-         " `placements`, `profiles`, `secrets`")),
+        (ONE + '"a\\nbcdefg": 1', ("test.yaml:4 `a\\nbcdefg` is not a setting | there are `environment`, `gateway`, `hosts`, `lab`, `locked`, `network`,"
+         " `placements`, `profiles`, `secrets`, `weights`")),
         ('hosts: {a: {address: 10.0.0.1, system: {sysctl: {vm.swappiness: "1\\nkernel.x = 2"}}}}',
          'test.yaml:2 `hosts.a.system.sysctl."vm.swappiness"` cannot be `1\\nkernel.x = 2` | write a number, or text of one line'),
         ("hosts: {a: {address: 10.0.0.1, ssh: {sudo: yes}}}",

@@ -8,10 +8,10 @@ import pytest
 
 from stackctl.core.finding import FailureError, FindingsError
 from stackctl.core.secret import SecretRef
-from stackctl.schema.hub import Hub
 from stackctl.schema.lock import Repository
 from stackctl.schema.snapshot import LockedFile, Snapshot
 from stackctl.upstream.hub import ModelHubs
+from stackctl.upstream.lookup import Hub
 from tests.engine.sshd import free_port
 from tests.upstream.hub_server import FakeHub, serving
 
@@ -95,7 +95,7 @@ def test_a_repository_that_is_gone_is_told(hub: FakeHub) -> None:
     assert told(hub, Repository("a/gone", "main")) == (
         2,
         f"a/gone@main {hub.endpoint} has no repository `a/gone`, or does not show it to us",
-        "check the name; for a private one, name a token with `hub.token`",
+        "check the name; for a private one, name a token with `weights.token`",
     )
 
 
@@ -124,7 +124,7 @@ def test_a_token_that_is_nobodys_is_told_and_not_shown(hub: FakeHub, monkeypatch
     assert told(hub, Repository("a/tiny", "main"), SecretRef("env", "OLD_TOKEN_OF_TESTS")) == (
         1,
         f"a/tiny@main {hub.endpoint} refuses it with 401",
-        "check the token that `hub.token` or HF_TOKEN names, and what it may read",
+        "check the token that `weights.token` or HF_TOKEN names, and what it may read",
     )
 
 
