@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from stackctl.capabilities import gateway, load_fleet
+from stackctl.ops import secret
 from stackctl.render import jobs
-from tests.expected import files_of
 from tests.gateway.stub import Stub
 from tests.inventory import project
 
@@ -141,7 +141,13 @@ def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
         port, metrics_port = _free_ports()
         found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
         (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
-        config = install(folder, files_of(job))
+        content = {
+            file.path: secret.reveal(file).decode()
+            for part in job.parts
+            if part.capability == "gateway"
+            for file in part.files
+        }
+        config = install(folder, content)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
         try:
@@ -154,9 +160,11 @@ def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
 
 
 def install(folder: Path, files: Mapping[str, str]) -> Path:
-    """Put the gateway's files, given by their paths below `/`, into a folder where any user can start them."""
-    for path in (gateway.LUA_FILE, gateway.CARDS_FILE, gateway.CONFIG_FILE):
-        content = files[path.lstrip("/")].replace("/etc/haproxy/stackctl", str(folder))
+    """Put the gateway's files, given by their paths, into a folder where any user can start them."""
+    for path in (*gateway.PARTS, gateway.CERTIFICATE_FILE, gateway.CONFIG_FILE):
+        if path not in files:
+            continue
+        content = files[path].replace("/etc/haproxy/stackctl", str(folder))
         content = content.replace(gateway.ADMIN_SOCKET, str(folder / "admin.sock"))
         content = re.sub(r"\n    (chroot|user|group) .*", "", content)
         (folder / Path(path).name).write_text(content.replace(" user root group root", ""))
