@@ -225,7 +225,7 @@ def templates(spec: GatewaySpec) -> tuple[FileTemplate, ...]:
         "lua": LUA_FILE,
         "cards": CARDS_FILE,
         "callers": CALLERS_FILE,
-        "keys": KEYS_FILE,
+        "hashes": KEYS_FILE,
         "certificate": CERTIFICATE_FILE,
         "socket": ADMIN_SOCKET,
     }
