@@ -25,9 +25,7 @@ def gateway(_spec: GatewaySpec, artifacts: Sequence[Artifact]) -> None:
     named = {artifact.path: artifact for artifact in artifacts}
     unit = files.write(name="write the unit's environment", artifacts=[named[UNIT_FILE]])
     apt.packages(name="install HAProxy", names=PACKAGES)
-    parts = files.write(
-        name="write what the configuration names", artifacts=[named[path] for path in PARTS]
-    )
+    parts = files.write(name="write what the configuration names", artifacts=[named[path] for path in PARTS])
     certificate = files.write(
         name="write the certificate",
         artifacts=[named[path] for path in (CERTIFICATE_FILE,) if path in named],

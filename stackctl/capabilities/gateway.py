@@ -105,7 +105,7 @@ class GatewayModel:
     refuses_path: str | None
     """Answers 500 once the replica is about to go, where the health path does not say."""
     replicas: tuple[Replica, ...]
-    route: ModelRoute = ModelRoute()
+    route: ModelRoute
     """What is done otherwise with its requests."""
 
     @property

@@ -67,7 +67,7 @@ def reveal(artifact: Artifact) -> bytes:
         if ref.hash_placeholder in content:
             content = content.replace(ref.hash_placeholder, _hashed(ref))
         if ref.placeholder in content:
-            content = content.replace(ref.placeholder, _fitting(ref, bare=artifact.is_bare))
+            content = content.replace(ref.placeholder, value(ref) if artifact.is_bare else line(ref))
     return content.encode()
 
 
@@ -79,9 +79,10 @@ def _hashed(ref: SecretRef) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _fitting(ref: SecretRef, *, bare: bool) -> str:
+def line(ref: SecretRef) -> str:
+    """The secret, where it has to fit into something else; FindingsError says which one does not and why."""
     text = value(ref)
-    why = None if bare else unfit(text)
+    why = unfit(text)
     if why is not None:
         raise _unavailable(ref, why, "use a value without")
     return text

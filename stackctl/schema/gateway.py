@@ -23,7 +23,9 @@ Rate = Annotated[
         "how many requests in a second, minute, hour or day: `5/s`, `60/m`, `1000/h`, `5000/d`",
     ),
 ]
-HeaderName = Annotated[str, Form(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62})", "a header's name, such as `x-session-id`")]
+HeaderName = Annotated[
+    str, Form(r"[A-Za-z0-9]([A-Za-z0-9-]{0,62})", "a header's name, such as `x-session-id`")
+]
 Megabytes = Annotated[int, Field(ge=1, le=256)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
 Silence = Annotated[int, Field(ge=10, le=86400)]
@@ -45,9 +47,7 @@ class ApiKey(Model):
     """Where the key is found. Its SHA-256 alone reaches the gateways, so it is long and random: 20 characters at least."""
     sha256: Annotated[str, AfterValidator(_hash)] | None = None
     """SHA-256 of the key in hexadecimal, in place of `secret` where only its owner is to have the key."""
-    models: (
-        Annotated[tuple[ModelName, ...], Field(min_length=1), AfterValidator(once_each)] | None
-    ) = None
+    models: Annotated[tuple[ModelName, ...], Field(min_length=1), AfterValidator(once_each)] | None = None
     """Models that it may use; all where this is left out, those of later times included."""
     rate: Rate | None = None
     """Requests to models that it may make in a time, such as `60/m`; more are answered with 429.

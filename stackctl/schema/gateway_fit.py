@@ -71,9 +71,7 @@ def _model(fleet: Fleet, model: str, key: Key) -> Iterator[Problem]:
 def _same_keys(fleet: Fleet) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for name, key in fleet.gateway.keys.items():
-        setting, proof = (
-            ("sha256", key.sha256) if key.secret is None else ("secret", key.secret.written)
-        )
+        setting, proof = ("sha256", key.sha256) if key.secret is None else ("secret", key.secret.written)
         owner = owners.setdefault(str(proof), name)
         if owner != name:
             what = f"is the key of `{owner}` as well: a request could not be told from the other's"

@@ -42,7 +42,9 @@ def gateway(chat: Stub) -> Iterator[Gateway]:
     [{}, {"Authorization": "Bearer sk-guess"}, {"Authorization": f"Basic {OPERATOR}"}, {"x-api-key": ""}],
     ids=["no key", "another key", "no bearer", "an empty key"],
 )
-@pytest.mark.parametrize("path", [URL, "/m/chat/v1/chat/completions", "/m/nope/v1/chat/completions", "/metrics"])
+@pytest.mark.parametrize(
+    "path", [URL, "/m/chat/v1/chat/completions", "/m/nope/v1/chat/completions", "/metrics"]
+)
 def test_without_a_key_that_is_known_nothing_is_answered(
     gateway: Gateway, path: str, headers: dict[str, str]
 ) -> None:
@@ -108,7 +110,10 @@ def test_a_model_that_the_key_may_not_use_is_refused_with_those_it_may(gateway: 
 def test_an_unknown_model_is_answered_with_those_of_the_key(gateway: Gateway) -> None:
     asked = {"model": "nope"}
 
-    assert gateway.post(URL, asked, OF_OPERATOR).error == "404 unknown model `nope`; there are `chat` and `embed`"
+    assert (
+        gateway.post(URL, asked, OF_OPERATOR).error
+        == "404 unknown model `nope`; there are `chat` and `embed`"
+    )
     assert gateway.post(URL, asked, OF_BATCH).error == "404 unknown model `nope`; there is `embed`"
 
 
@@ -141,7 +146,10 @@ def test_requests_beyond_a_rate_do_not_keep_the_key_out() -> None:
 
 
 def test_a_revoked_key_opens_nothing_after_a_reload_and_its_stream_goes_on() -> None:
-    with stub("127.0.0.5") as chat, running(f"keys: {{{BOTH.replace('models: [embed], ', '')}}}", chat=[chat]) as gateway:
+    with (
+        stub("127.0.0.5") as chat,
+        running(f"keys: {{{BOTH.replace('models: [embed], ', '')}}}", chat=[chat]) as gateway,
+    ):
         connection = gateway.connect()
         connection.request("POST", URL, b'{"model": "chat", "stream": true}', OF_BATCH)
         stream = connection.getresponse()
