@@ -1,7 +1,7 @@
 """What is done with the requests for one model, other than for the rest; and how each request is told apart."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -91,12 +91,12 @@ STICKY = "models: {chat: {balance: sticky, prefix: 64}}"
 
 
 def test_what_belongs_together_goes_to_one_replica_and_the_rest_to_all(two: list[Stub]) -> None:
-    def replica_of(fields: dict[str, object], headers: dict[str, str]) -> str:
+    def replica_of(fields: Mapping[str, object], headers: Mapping[str, str]) -> str:
         # A request that is just ending still counts as one more for its replica to do.
         wait_for(lambda: idle(gateway))
         return str(gateway.post(URL, {**fields, "model": "chat"}, headers).json["by"])
 
-    def replicas_of(*requests: tuple[dict[str, object], dict[str, str]]) -> set[str]:
+    def replicas_of(*requests: tuple[Mapping[str, object], Mapping[str, str]]) -> set[str]:
         return {replica_of(*request) for request in requests}
 
     with running(STICKY, chat=two) as gateway:
