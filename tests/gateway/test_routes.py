@@ -8,11 +8,15 @@ import pytest
 
 from tests.gateway.haproxy import Gateway, running, wait_for
 from tests.gateway.stub import Stub, stub
-from tests.gateway.test_replicas import EMBED, ROOM, queued, server_name, streaming, two
-
-__all__ = ["two"]
+from tests.gateway.test_replicas import EMBED, ROOM, queued, server_name, streaming
 
 URL = "/v1/chat/completions"
+
+
+@pytest.fixture
+def two() -> Iterator[list[Stub]]:
+    with stub("127.0.0.2") as one, stub("127.0.0.3") as other:
+        yield [one, other]
 
 
 def body(size: int, model: str) -> bytes:
