@@ -34,7 +34,7 @@ CHECK = ("haproxy", "-c", "-q", "-f", CONFIG_FILE)
 CERTIFICATE_CHECK = (
     "sh",
     "-c",
-    'printf "%s\\n" "frontend f" "mode http" "timeout client 1s" "bind abns@f ssl crt $1" | haproxy -c -q -f /dev/stdin',
+    'printf "%s\\n" "frontend f" "mode http" "timeout client 1s" "bind abns@f ssl crt $1" | haproxy -c -f /dev/stdin',
     "check",
     CERTIFICATE_FILE,
 )
