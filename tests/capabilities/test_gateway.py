@@ -211,10 +211,6 @@ SETTING = {
         "models: {speek: {max_body: 1}}",
         "`speek` is not a model of the catalogue | did you mean `speak`?",
     ),
-    "a model twice": (
-        "keys: {ci: {sha256: HASH, models: [chat, chat]}}",
-        "`gateway.keys.ci.models.1` lists `chat` again | keep one of them",
-    ),
     "no model at all": (
         "keys: {ci: {sha256: HASH, models: []}}",
         "`gateway.keys.ci.models` is empty | write at least 1",
@@ -275,10 +271,6 @@ SETTING = {
             "`gateway.tls.key` is missing | add `key: ...`: Where its private key is found, in PEM and without a"
             " passphrase"
         ),
-    ),
-    "no waiting": (
-        "models: {chat: {queue: 0}}",
-        "`gateway.models.chat.queue` cannot be `0` | write at least 1",
     ),
 }
 
