@@ -4,19 +4,21 @@ import json
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 from stackctl.capabilities import gateway, load_fleet
+from stackctl.core.job import Job
+from stackctl.ops import secret
 from stackctl.render import jobs
-from tests.expected import files_of
 from tests.gateway.stub import Stub
 from tests.inventory import project
 
@@ -57,12 +59,18 @@ class Gateway:
     metrics_port: int
     folder: Path
     process: "subprocess.Popen[bytes]" = field(repr=False)
+    write: Callable[[str], Path] = field(repr=False)
+    trusting: ssl.SSLContext | None = None
 
     def connect(self, port: int | None = None) -> HTTPConnection:
+        if self.trusting is not None and port is None:
+            return HTTPSConnection(ADDRESS, self.port, timeout=10, context=self.trusting)
         return HTTPConnection(ADDRESS, port or self.port, timeout=10)
 
-    def get(self, path: str, method: str = "GET", port: int | None = None) -> Answer:
-        return self.ask(method, path, None, {}, port)
+    def get(
+        self, path: str, method: str = "GET", port: int | None = None, headers: Mapping[str, str] = {}
+    ) -> Answer:
+        return self.ask(method, path, None, headers, port)
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] = {}) -> Answer:
         """A body that is no bytes is sent as JSON."""
@@ -86,6 +94,11 @@ class Gateway:
             connection.sendall(command.encode() + b"\n")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
+    def become(self, settings: str) -> None:
+        """Have other settings, as an apply would."""
+        self.write(settings)
+        self.reload()
+
     def reload(self) -> None:
         """Reload, and wait until the new process has taken over."""
         before = self.loaded()
@@ -94,7 +107,11 @@ class Gateway:
 
     def loaded(self) -> int:
         """How often the configuration has been loaded."""
-        return (self.folder / "log").read_bytes().count(b"Loading success")
+        return self.log().count("Loading success")
+
+    def log(self) -> str:
+        """All that it has said."""
+        return (self.folder / "log").read_text()
 
 
 def read(response: HTTPResponse) -> Answer:
@@ -135,29 +152,45 @@ def inventory(replicas: Mapping[str, list[Stub]], settings: str, port: int, metr
 
 
 @contextmanager
-def running(settings: str = "", **replicas: list[Stub]) -> Iterator[Gateway]:
+def running(
+    settings: str = "", trusting: ssl.SSLContext | None = None, **replicas: list[Stub]
+) -> Iterator[Gateway]:
     """HAProxy in front of some replicas, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="gw-", dir="/tmp") as name:  # a socket's path must be short
         folder = Path(name)
         port, metrics_port = _free_ports()
-        found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
-        (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
-        config = install(folder, files_of(job))
+
+        def write(settings: str) -> Path:
+            root = Path(tempfile.mkdtemp(dir=folder))
+            found = project(root, inventory(replicas, settings, port, metrics_port), CATALOGUE)
+            (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
+            return install(folder, revealed(job))
+
+        config = write(settings)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(["haproxy", "-W", "-f", config], stdout=log, stderr=log)
         try:
-            started = Gateway(port, metrics_port, folder, process)
-            wait_for(lambda: started.get("/health").status == 200)
+            started = Gateway(port, metrics_port, folder, process, write, trusting)
+            wait_for(lambda: process.poll() is not None or started.get("/health").status == 200)
+            assert process.poll() is None, started.log()
             yield started
         finally:
             process.terminate()
             process.wait(10)
 
 
+def revealed(job: Job) -> dict[str, str]:
+    """The gateway's files by path, secrets filled in."""
+    files = (file for part in job.parts if part.capability == "gateway" for file in part.files)
+    return {file.path: secret.reveal(file).decode() for file in files}
+
+
 def install(folder: Path, files: Mapping[str, str]) -> Path:
-    """Put the gateway's files, given by their paths below `/`, into a folder where any user can start them."""
-    for path in (gateway.LUA_FILE, gateway.CARDS_FILE, gateway.CONFIG_FILE):
-        content = files[path.lstrip("/")].replace("/etc/haproxy/stackctl", str(folder))
+    """Put the gateway's files, given by their paths, into a folder where any user can start them."""
+    for path in (*gateway.PARTS, gateway.CERTIFICATE_FILE, gateway.CONFIG_FILE):
+        if path not in files:
+            continue
+        content = files[path].replace("/etc/haproxy/stackctl", str(folder))
         content = content.replace(gateway.ADMIN_SOCKET, str(folder / "admin.sock"))
         content = re.sub(r"\n    (chroot|user|group) .*", "", content)
         (folder / Path(path).name).write_text(content.replace(" user root group root", ""))

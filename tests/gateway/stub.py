@@ -23,6 +23,8 @@ class Stub(ThreadingHTTPServer):
         self.healthy = True
         self.served: list[str] = []
         """Paths of the requests that were answered."""
+        self.headers: list[dict[str, str]] = []
+        """Their headers, with names in lower case."""
         self.go_on = threading.Event()
         """A stream stays open after its first event until this is set."""
         self._connections: list[socket.socket] = []
@@ -73,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.status != 200:
             self._answer(self.server.status, b'{"error":{"message":"full"}}')
             return
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.server.served.append(self.path)
         if b'"stream": true' in body:
             self._stream()
