@@ -6,7 +6,16 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from stackctl.core.form import Form
-from stackctl.servers.base import Endpoint, HubWeights, Launch, Server, Weights, arguments_without_secrets
+from stackctl.servers.base import (
+    Api,
+    Endpoint,
+    HubWeights,
+    Launch,
+    Server,
+    WarmUp,
+    Weights,
+    arguments_without_secrets,
+)
 
 PORT = 8000
 _DEFAULT_SHARE = 0.92
@@ -97,7 +106,10 @@ class Vllm(Server):
 
     def endpoint(self) -> Endpoint:
         """The OpenAI server's own paths."""
-        return Endpoint(PORT, "/health", "/metrics", self.max_num_seqs, refuses_path="/tokenize")
+        warm_up = next((_WARM_UP[api] for api in _WARM_UP if api in self.api), None)
+        return Endpoint(
+            PORT, "/health", "/metrics", self.max_num_seqs, refuses_path="/tokenize", warm_up=warm_up
+        )
 
     def launch(self, name: str) -> Launch:
         """The image's entry point is `vllm serve`."""
@@ -139,6 +151,12 @@ class Vllm(Server):
         return (*pairs, *(flag for flag, wanted in switches.items() if wanted))
 
 
+_COMPLETION = WarmUp("/v1/completions", {"prompt": "a", "max_tokens": 1})
+_WARM_UP: dict[Api, WarmUp] = {
+    "chat": _COMPLETION,
+    "completions": _COMPLETION,
+    "embeddings": WarmUp("/v1/embeddings", {"input": "a"}),
+}
 # Measured: vLLM 0.32 refuses to start with Docker's 64M of /dev/shm; its queues take 160M even on one device.
 # What NVIDIA asks for where GPUs talk to each other through pinned memory.
 _SPREAD_LIMITS = {"memlock": -1, "stack": 67108864}
