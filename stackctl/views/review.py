@@ -90,7 +90,8 @@ def interruption(item: Interruption, quoted: Callable[[str], str] = str) -> str:
     told = (
         f"{quoted(item.model)} is interrupted for up to {duration(item.seconds)}: no replica goes on running"
     )
-    return told
+    one_by_one = "; apply to its hosts one by one with `--limit` to keep one answering"
+    return told + one_by_one if len(item.hosts) > 1 else told
 
 
 def laid_out(item: Difference) -> tuple[str, tuple[str, ...]]:

@@ -119,8 +119,12 @@ class Site:
 
     def wait(self, condition: str, seconds: int = 30) -> None:
         """Wait until a shell command on the gateway host succeeds."""
+        self.until("edge", condition, seconds)
+
+    def until(self, name: str, condition: str, seconds: int = 30) -> None:
+        """Wait until a shell command on a host succeeds."""
         for _ in range(seconds * 5):
-            if self.on("edge", f"({condition}) >/dev/null 2>&1 && echo yes || echo no").strip() == "yes":
+            if self.on(name, f"({condition}) >/dev/null 2>&1 && echo yes || echo no").strip() == "yes":
                 return
             time.sleep(0.2)
         raise TimeoutError(condition)
