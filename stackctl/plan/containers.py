@@ -68,7 +68,7 @@ def _without(item: Running) -> str:
     told = f"up to {duration(item.start_seconds)}"
     if item.loads_seconds is not None:
         told = f"about {duration(item.loads_seconds)}"
-    return f"{told} without {'service' if item.alone else 'this replica, the others serve'}"
+    return f"{told} without {'service' if item.alone else 'this replica'}"
 
 
 def _described(spec: ServingSpec, name: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     lifecycle.up(site.spec, lambda _: None)
     for host in ("gpu1", "gpu2"):
         site.on(host, "mkdir -p /srv/weights/none")
-    done = site.stackctl("apply", NAME, "--yes")
+    done = site.stackctl("apply", NAME, "--yes", seconds=900)
     assert done.returncode == 0, done.stdout + done.stderr
     yield site
     lifecycle.down(NAME)
