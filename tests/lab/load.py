@@ -35,6 +35,11 @@ class Load:
         """How many requests have ended."""
         return self.ends.total()
 
+    def until(self, asked: int) -> None:
+        """Go on until so many requests have ended."""
+        while self.asked < asked:
+            time.sleep(0.2)
+
     def ask(self, *, stream: bool) -> None:
         """One client: its next request follows on the answer to the last."""
         while not self.over.is_set():
