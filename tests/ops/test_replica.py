@@ -93,16 +93,18 @@ _DOCKER = """case "$*" in
   *' up '*--no-deps*)
     while [ "$1" != -f ]; do shift; done
     cp "$2" @/runs.yaml
+    [ ! -e @/loads ] || touch @/loading
     echo "up ${2##*/}, drained: $(ls @/drains)" >>@/log
     ;;
   *' up '*) echo 'up all' >>@/log;;
   *Pid*) echo 1;;
+  *StartedAt*) date -d '50 seconds ago' +%FT%TZ -u;;
   *RestartCount*) cat @/restarts;;
   *logs*) cat @/server;;
   stop*|rm*) echo "$*, drained: $(ls @/drains)" >>@/log;;
 esac"""
 _CURL = """case "$*" in
-  */health) ! grep -q broken @/runs.yaml;;
+  */health) [ ! -e @/loading ] || { rm @/loading; exit 7; }; ! grep -q broken @/runs.yaml;;
   *) echo "asked $*, drained: $(ls @/drains)" | sed 's/asked .* -d/asked/' >>@/log; cat @/warm 2>/dev/null || printf 200;;
 esac"""
 
@@ -240,6 +242,15 @@ def test_a_start_that_was_measured_tells_more_than_what_is_assumed(model: Model)
     model.apply(replace(CHAT, loads_seconds=90))
 
     assert model.reason == "recreate chat: command (drained first, about 52 s without this replica)"
+
+
+def test_how_long_a_start_took_is_kept_for_the_next_plan(model: Model) -> None:
+    (model.folder / "loads").touch()
+    (model.folder / "restarts").write_text("0 running false\n")
+
+    assert model.apply(CHAT) is None
+
+    assert int((model.folder / "kept/stackctl.chat.seconds").read_text()) in range(50, 100)
 
 
 def test_a_drain_that_a_run_has_left_is_ended(model: Model) -> None:
