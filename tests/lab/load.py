@@ -24,6 +24,8 @@ class Load:
     body: Mapping[str, Any]
     ends: Counter[str] = field(default_factory=Counter)
     over: threading.Event = field(default_factory=threading.Event)
+    longest: float = 0
+    """Seconds of the request that took longest."""
 
     @property
     def failed(self) -> dict[str, int]:
@@ -43,12 +45,14 @@ class Load:
     def ask(self, *, stream: bool) -> None:
         """One client: its next request follows on the answer to the last."""
         while not self.over.is_set():
+            begun = time.monotonic()
             try:
                 status, _, body = self.site.request("POST", PATH, {**self.body, "stream": stream})
             except (OSError, HTTPException) as error:
                 self.ends[f"{type(error).__name__}: {error}"] += 1
                 time.sleep(0.1)
                 continue
+            self.longest = max(self.longest, time.monotonic() - begun)
             self.ends[_end(status, body, stream=stream)] += 1
             time.sleep(0.02)
 

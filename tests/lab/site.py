@@ -108,6 +108,7 @@ class Site:
         """One HTTP request from where the operator stands: status, headers, body."""
         connection = HTTPConnection(*to, timeout=60)
         connection.sock = dial(*to, timeout=5, namespace=self.spec.namespace("operator"))
+        connection.sock.settimeout(60)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {"Content-Type": "application/json"})
