@@ -9,6 +9,7 @@ from types import MappingProxyType
 from stackctl.capabilities.serving import Replica, replicas
 from stackctl.core.access import PERIODS, ClientKey, Rate
 from stackctl.core.artifact import FileTemplate
+from stackctl.core.drain import agent_check
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
 from stackctl.schema import gateway_fit
@@ -302,5 +303,6 @@ def _server(replica: Replica, *, alone: bool) -> str:
     line = f"{replica.name} {replica.address}:{replica.port}"
     if replica.max_requests is not None:
         line += f" maxconn {ceil(replica.max_requests * _QUEUED_SHARE)}"
+    line += f" {agent_check(replica.address, replica.service)}"
     # One that comes back beside others warms up first; alone it takes everything at once anyway.
     return line if alone else f"{line} slowstart 30s"

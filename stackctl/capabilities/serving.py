@@ -1,9 +1,11 @@
 """Model servers: one Compose project on every host that carries models."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stackctl.core import drain
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.compose import (
     Bind,
@@ -43,6 +45,8 @@ class Replica:
     port: int
     max_requests: int | None
     """Requests it works on at the same time; None: not known."""
+    service: str = ""
+    """Name of its container, by which its host says whether it is being drained."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,21 @@ class Running:
     """Answers the host itself with 200 once the model is loaded."""
     start_seconds: int
     """How long that may take."""
+    stop_seconds: int = 30
+    """How long it may go on with what it has begun before it is replaced."""
+    loads_seconds: int | None = None
+    """How long its weights take to be read, as far as their size is known; None: it is not."""
+    alone: bool = False
+    """Whether the model has no other replica, so that it is not served while this one is replaced."""
+    warm_up: tuple[str, str] | None = None
+    """URL and body of the request that it is given before all others; None: none."""
     arithmetic: str = ""
     """What of its device's memory it needs for what, told where that runs out."""
+
+    @property
+    def waited_for(self) -> tuple[str, int]:
+        """Where and how long it is waited for."""
+        return self.health_url, self.start_seconds
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,8 @@ class ServingSpec:
     project: Project
     running: tuple[Running, ...]
     secrets: tuple[Secrets, ...]
+    address: str
+    """Where gateways ask which of them are being drained."""
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -100,6 +119,7 @@ def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
             str(fleet.inside(placement.host)),
             placement.port or endpoint.port,
             endpoint.max_requests,
+            _service_name(model, placement),
         )
         for placement in fleet.placements.get(model, ())
         for endpoint in (fleet.server(model, placement).endpoint(),)
@@ -119,32 +139,40 @@ def resolve(fleet: Fleet, host: str) -> ServingSpec | None:
         ),
         running=tuple(item.running() for item in placed),
         secrets=tuple(item.secrets for item in placed if item.secrets.variables),
+        address=str(fleet.inside(host)),
     )
 
 
 def templates(spec: ServingSpec) -> tuple[FileTemplate, ...]:
-    """The project, and a file of secret variables for each container that has some."""
-    secrets = (_secret_file(item) for item in spec.secrets)
-    return (FileTemplate(COMPOSE_FILE, "serving/compose.yaml.j2", {"project": spec.project}), *secrets)
+    """What gateways are told by, the project, and a file of secret variables for each container that has some."""
+    project = FileTemplate(COMPOSE_FILE, "serving/compose.yaml.j2", {"project": spec.project})
+    return (*drain.templates(spec.address), project, *(_secret_file(item) for item in spec.secrets))
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
     """Every replica's port, for the gateways; asked too of a fleet whose models are not all in the catalogue."""
-    return tuple(
+    found = tuple(
         Opening(
             placement.port or fleet.models[model].endpoint().port, "tcp", "gateways", f"replica of {model}"
         )
         for model, placement in fleet.on(host)
         if model in fleet.models
     )
+    return (*found, Opening(drain.PORT, "tcp", "gateways", "drained replicas")) if found else ()
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
-    """Two containers of one host cannot have one name, and models must fit in their GPUs."""
+    """No container has the name or the port of another, and models fit in their GPUs."""
     yield from model_fit.problems(fleet)
     for host in fleet.hosts:
         owners: dict[str, str] = {}
         for model, placement in fleet.on(host):
+            if (
+                model in fleet.models
+                and (placement.port or fleet.models[model].endpoint().port) == drain.PORT
+            ):
+                what = f"port {drain.PORT} of {host} is where gateways ask which replicas are being drained"
+                yield Problem(("placements", model), what, "give the placement another `port`")
             name = _service_name(model, placement)
             owner = owners.setdefault(name, model)
             if owner != model:
@@ -171,6 +199,7 @@ class _Placed:
     """One placement with all it refers to."""
 
     def __init__(self, fleet: Fleet, model: str, placement: Placement) -> None:
+        self.fleet = fleet
         self.model = model
         self.placement = placement
         self.name = _service_name(model, placement)
@@ -190,9 +219,25 @@ class _Placed:
         return self.placement.port or self.server.endpoint().port
 
     def running(self) -> Running:
-        url = f"http://{self.address}:{self.port}{self.server.endpoint().health_path}"
-        seconds = self.launch.start_seconds
-        return Running(self.name, self.model, self.image, url, seconds, arithmetic=self.arithmetic)
+        endpoint = self.server.endpoint()
+        snapshot = self.fleet.snapshot(self.model)
+        base = f"http://{self.address}:{self.port}"
+        warm_up = None
+        if endpoint.warm_up is not None:
+            body = json.dumps({"model": self.model, **endpoint.warm_up.fields})
+            warm_up = (f"{base}{endpoint.warm_up.path}", body)
+        return Running(
+            self.name,
+            self.model,
+            self.image,
+            f"{base}{endpoint.health_path}",
+            self.launch.start_seconds,
+            self.launch.stop_seconds,
+            None if snapshot is None else snapshot.loads_seconds,
+            alone=len(self.fleet.placements[self.model]) == 1,
+            warm_up=warm_up,
+            arithmetic=self.arithmetic,
+        )
 
     def volumes(self) -> tuple[str, ...]:
         return tuple(f"{self.name}-{volume}" for volume in self.launch.volumes)

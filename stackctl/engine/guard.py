@@ -12,10 +12,10 @@ from stackctl.engine.channel import LostError
 from stackctl.engine.work import NotBackError, Reconnect, Work
 from stackctl.ops.step import Guard
 
-ARMED_SECONDS = 40
+ARMED_SECONDS = 45
 """How long after a guarded operation begins the host waits for word before it restores what was."""
 
-STEP_SECONDS = 15
+STEP_SECONDS = 22
 """Longest that a guarded operation may take: the host must not restore in the middle of it."""
 
 _FRESH_SECONDS = 20

@@ -55,10 +55,19 @@ def _kept(before: ServingSpec, after: ServingSpec, old: Running, new: Running) -
     was, becomes = before.project.services[old.service], after.project.services[new.service]
     if was != becomes:
         items = _items(_described(before, old.service), _described(after, new.service))
-        note = f"recreated: up to {duration(new.start_seconds)} without this replica"
-        yield Difference("change", "container", new.service, items, note)
-    elif old != new:
-        yield Difference("change", "wait for", new.service, _items(record(old), record(new)))
+        yield Difference("change", "container", new.service, items, f"recreated: {_without(new)}")
+    elif old.waited_for != new.waited_for:
+        fields = ("health_url", "start_seconds")
+        items = _items(*({field: record(each)[field] for field in fields} for each in (old, new)))
+        yield Difference("change", "wait for", new.service, items, "in place: the container runs on")
+
+
+def _without(item: Running) -> str:
+    """For how long it answers nothing, as far as that is known without its host."""
+    told = f"up to {duration(item.start_seconds)}"
+    if item.loads_seconds is not None:
+        told = f"about {duration(item.loads_seconds)}"
+    return f"{told} without {'service' if item.alone else 'this replica'}"
 
 
 def _described(spec: ServingSpec, name: str) -> dict[str, Any]:

@@ -173,6 +173,15 @@ def once_each(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class WarmUp:
+    """A small request that a server answers more slowly the first time than ever after."""
+
+    path: str
+    fields: Mapping[str, str | int]
+    """The JSON body, to which `model` is added."""
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """How a server is talked to."""
 
@@ -189,6 +198,8 @@ class Endpoint:
 
     For servers whose health path goes on answering 200 until they are gone; None: the health path tells.
     """
+    warm_up: WarmUp | None = None
+    """Sent once to a replica that has been updated, before it gets requests again; None: its health is enough."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from stackctl.core.form import Form, ModelName, Size
 from stackctl.core.model import Model
 from stackctl.fit.sizing import DEFAULT_SHARE, Sizing, size
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
-from stackctl.servers.base import Endpoint, HubWeights, Launch, LocalWeights, Server, Weights
+from stackctl.servers.base import Api, Endpoint, HubWeights, Launch, LocalWeights, Server, WarmUp, Weights
 from stackctl.servers.unknown import Unknown
 
 PORT = 8000
@@ -203,7 +203,8 @@ class Vllm(Server):
     def endpoint(self) -> Endpoint:
         """The OpenAI server's own paths."""
         taken = None if self.max_num_seqs is None else self.max_num_seqs * self.data_parallel
-        return Endpoint(PORT, "/health", "/metrics", taken, refuses_path="/tokenize")
+        warm_up = next((_WARM_UP[api] for api in _WARM_UP if api in self.api), None)
+        return Endpoint(PORT, "/health", "/metrics", taken, refuses_path="/tokenize", warm_up=warm_up)
 
     def unknown(self) -> Iterator[Unknown]:
         """By the lists of vLLM itself; a method of guessing has its own place in them."""
@@ -265,6 +266,12 @@ def serving_under(name: str) -> tuple[str, ...]:
     return ("--served-model-name", name, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104 - the container's own
 
 
+_COMPLETION = WarmUp("/v1/completions", {"prompt": "a", "max_tokens": 1})
+_WARM_UP: dict[Api, WarmUp] = {
+    "chat": _COMPLETION,
+    "completions": _COMPLETION,
+    "embeddings": WarmUp("/v1/embeddings", {"input": "a"}),
+}
 # Measured: vLLM 0.32 refuses to start with Docker's 64M of /dev/shm; its queues take 160M even on one device.
 # What NVIDIA asks for where GPUs talk to each other through pinned memory.
 SPREAD_LIMITS = {"memlock": -1, "stack": 67108864}

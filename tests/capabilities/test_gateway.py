@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -48,18 +49,32 @@ def test_replicas_are_reached_where_they_are_placed(tmp_path: Path) -> None:
     chat, _, speak = spec(tmp_path).models
 
     assert chat.replicas == (
-        Replica("gpu2:8001", "10.0.0.13", 8001, 10),
-        Replica("gpu1", "10.0.0.12", 8000, 10),
+        Replica("gpu2:8001", "10.0.0.13", 8001, 10, "chat-8001"),
+        Replica("gpu1", "10.0.0.12", 8000, 10, "chat"),
     )
-    assert (speak.health_path, speak.replicas) == ("/ready", (Replica("gpu1", "10.0.0.12", 8880, 1),))
+    assert (speak.health_path, speak.replicas) == (
+        "/ready",
+        (Replica("gpu1", "10.0.0.12", 8880, 1, "speak"),),
+    )
 
 
 def test_a_replica_gets_a_quarter_more_than_it_works_on_and_warms_up_beside_others(tmp_path: Path) -> None:
-    assert [model.servers for model in spec(tmp_path).models] == [
-        ("gpu2:8001 10.0.0.13:8001 maxconn 13 slowstart 30s", "gpu1 10.0.0.12:8000 maxconn 13 slowstart 30s"),
-        ("gpu2 10.0.0.13:8000",),
-        ("gpu1 10.0.0.12:8880 maxconn 2",),
+    servers = [server for model in spec(tmp_path).models for server in model.servers]
+
+    assert [re.sub(r" agent-.*\"", "", server) for server in servers] == [
+        "gpu2:8001 10.0.0.13:8001 maxconn 13 slowstart 30s",
+        "gpu1 10.0.0.12:8000 maxconn 13 slowstart 30s",
+        "gpu2 10.0.0.13:8000",
+        "gpu1 10.0.0.12:8880 maxconn 2",
     ]
+
+
+def test_a_replicas_host_is_asked_by_its_containers_name_whether_it_is_drained(tmp_path: Path) -> None:
+    chat, *_ = spec(tmp_path).models
+
+    assert chat.servers[0].removeprefix("gpu2:8001 10.0.0.13:8001 maxconn 13 ") == (
+        'agent-check agent-addr 10.0.0.13 agent-port 7980 agent-send "chat-8001\\n" slowstart 30s'
+    )
 
 
 def test_every_api_has_paths_and_no_path_two_apis() -> None:

@@ -3,6 +3,7 @@ from typing import get_args
 
 from stackctl.capabilities import load_fleet, serving
 from stackctl.capabilities.serving import Replica, ServingSpec
+from stackctl.core.opening import Opening
 from stackctl.render import job
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load
@@ -108,8 +109,8 @@ def test_replicas_are_where_the_placements_say(tmp_path: Path) -> None:
     text = "placements: {chat: [{host: gpu2, devices: [cpu]}, {host: gpu1, devices: [cpu], port: 9000}]}"
 
     assert serving.replicas(fleet(tmp_path, HOSTS + text, CATALOGUE), "chat") == (
-        Replica("gpu2", "10.0.0.13", 8000, 8),
-        Replica("gpu1:9000", "10.0.0.12", 9000, 8),
+        Replica("gpu2", "10.0.0.13", 8000, 8, "chat"),
+        Replica("gpu1:9000", "10.0.0.12", 9000, 8, "chat-9000"),
     )
 
 
@@ -189,7 +190,12 @@ def test_files_are_those_a_reviewer_has_seen(tmp_path: Path) -> None:
     modes = {
         file.path: file.mode for part in made.parts if part.capability == "serving" for file in part.files
     }
-    assert modes == {"/etc/stackctl/serving/compose.yaml": 0o644, "/etc/stackctl/serving/speak.env": 0o600}
+    assert modes == {
+        "/usr/local/lib/stackctl/drain.pl": 0o644,
+        "/etc/systemd/system/stackctl-drain.service": 0o644,
+        "/etc/stackctl/serving/compose.yaml": 0o644,
+        "/etc/stackctl/serving/speak.env": 0o600,
+    }
 
 
 def test_every_kind_of_server_is_the_container_a_reviewer_has_seen(tmp_path: Path) -> None:
@@ -235,3 +241,37 @@ def test_an_empty_project_is_a_project(tmp_path: Path) -> None:
     found = project(tmp_path, HOSTS, CATALOGUE)
 
     expect_files("serving/gpu2", files_of(job(load_fleet(found.root, "test"), found, "gpu2"), "serving"))
+
+
+def test_a_model_with_one_replica_is_known_to_have_no_other(tmp_path: Path) -> None:
+    text = """placements:
+  chat: [{host: gpu1, devices: [cpu]}, {host: gpu2, devices: [cpu]}]
+  speak: [{host: gpu1, devices: [cpu]}]
+secrets: {tts: env:TTS}
+"""
+    running = spec(fleet(tmp_path, HOSTS + text, CATALOGUE), "gpu1").running
+
+    assert [(item.service, item.alone) for item in running] == [("chat", False), ("speak", True)]
+
+
+def test_a_replica_warms_up_with_a_small_request_of_its_api(tmp_path: Path) -> None:
+    running = spec(fleet(tmp_path, GPUS, CATALOGUE), "gpu1").running
+
+    body = '{"model": "chat", "prompt": "a", "max_tokens": 1}'
+    assert [item.warm_up for item in running][1:] == [("http://10.0.0.12:8000/v1/completions", body), None]
+
+
+def test_gateways_may_ask_a_host_with_replicas_which_are_drained(tmp_path: Path) -> None:
+    read = fleet(tmp_path, GPUS, CATALOGUE)
+
+    asked = Opening(7980, "tcp", "gateways", "drained replicas")
+    assert [host for host in ("edge", "gpu1") if asked in serving.openings(read, host)] == ["gpu1"]
+
+
+def test_no_replica_may_have_the_port_at_which_gateways_ask(tmp_path: Path) -> None:
+    text = "placements: {chat: [{host: gpu1, devices: [cpu], port: 7980}]}"
+    read = load(project(tmp_path, HOSTS + text, CATALOGUE).root, "test")
+
+    assert [problem.what for problem in serving.check(read)] == [
+        "port 7980 of gpu1 is where gateways ask which replicas are being drained"
+    ]

@@ -95,7 +95,8 @@ def test_the_plan_tells_what_stays_open_and_the_apply_leaves_docker_alone(site: 
     done = apply(site)
 
     assert told["enforce the rules"] == (
-        "closes every port but 22/tcp to management (ssh), 8000/tcp to gateways (replica of chat)"
+        "closes every port but 22/tcp to management (ssh), 7980/tcp to gateways (drained replicas), "
+        "8000/tcp to gateways (replica of chat)"
     )
     assert done.returncode == 0, done.stderr
     assert changes(site) == {}

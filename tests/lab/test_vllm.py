@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from stackctl.cli.lab import lab_of
 from stackctl.fit.need import Room, need
 from stackctl.lab import lifecycle
 from stackctl.lab.status import status
+from tests.lab.load import loaded
 from tests.lab.site import Site
 
 pytestmark = pytest.mark.vllm
@@ -94,3 +96,23 @@ def test_stopping_one_replica_loses_no_later_request(site: Site) -> None:
 
     assert statuses == [200] * 40
     assert site.stackctl("apply", "lab", "--yes", seconds=600).returncode == 0
+
+
+def test_an_update_of_two_replicas_loses_none_of_700_requests(site: Site, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "inventory", tmp_path / "inventory")
+    catalogue = tmp_path / "inventory/models.yaml"
+    catalogue.write_text(catalogue.read_text().replace("max_num_seqs: 4", "max_num_seqs: 6"))
+    assert catalogue.read_text() != (ROOT / "inventory/models.yaml").read_text()
+    changed = Site(tmp_path, site.spec)
+    with loaded(site, CHAT) as load:
+        done = changed.stackctl("apply", "lab", "--yes", seconds=1800)
+        load.until(700)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        done.stdout.count("recreate chat: command (drained first, about ") == 1
+    )  # both hosts share the line
+    assert load.failed == {}
+    assert load.asked >= 700
+    assert min(load.ends["plain"], load.ends["streamed"]) > 100
+    assert site.stackctl("apply", "lab", "--yes", seconds=1800).returncode == 0
