@@ -40,7 +40,7 @@ def test_another_image_recreates_the_container(capsys: Capsys, folder: Path) -> 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[:3] == [
         "gpu1",
-        "  ~ serving  container chat  recreated: up to 30 min without this replica",
+        "  ~ serving  container chat  recreated: up to 30 min without service",
         "      image vllm/vllm-openai:v0.33.0 → vllm/vllm-openai:v0.34.0",
     ]
 
@@ -116,7 +116,7 @@ def test_of_an_environment_that_was_taken_away_every_host_goes(capsys: Capsys, f
     lines = stackctl(capsys, "diff", "test", cwd=folder).out.splitlines()
 
     assert lines[0] == "edge, gpu1, gpu2  no longer in the inventory"
-    assert lines[-1] == "test against HEAD: 3 hosts removed; 11 files."
+    assert lines[-1] == "test against HEAD: 3 hosts removed; 15 files."
     assert not [line for line in lines if line.startswith("!")]  # nobody can apply what is not there
 
 

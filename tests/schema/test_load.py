@@ -54,8 +54,8 @@ ONE = "hosts:\n  a: {address: 10.0.0.11}\n"  # lines 2 and 3 of the file
         (ONE + 'gateway: {port: "8080"}', "test.yaml:4 `gateway.port` is text, `8080` | write the number without quotes"),
         (ONE + "gateway: {port: 08080}", "test.yaml:4 `gateway.port` is text, `08080` | write the number without zeros in front"),
         ("hosts: {a: {adress: 10.0.0.1}}", "test.yaml:2 `hosts.a.adress` is not a setting | did you mean `address`?"),
-        (ONE + "gateway: {size: 8}", ("test.yaml:4 `gateway.size` is not a setting | there are `max_body`, `max_connections`,"
-         " `memory`, `metrics_port`, `port`, `queue_timeout`, `server_timeout`, `upload_timeout`")),
+        (ONE + "gateway: {size: 8}", ("test.yaml:4 `gateway.size` is not a setting | there are `keys`, `max_body`, `max_connections`,"
+         " `memory`, `metrics_port`, `models`, `port`, `queue`, `queue_timeout`, `server_timeout`, `tls`, `upload_timeout`")),
         (ONE + "gateway: {body: 8}", "test.yaml:4 `gateway.body` is not a setting | did you mean `max_body`?"),
         (ONE + "gateway: {port: 0}", "test.yaml:4 `gateway.port` cannot be `0` | write at least 1"),
         (ONE + "gateway: {port: 99999}", "test.yaml:4 `gateway.port` cannot be `99999` | write at most 65535"),
