@@ -12,7 +12,7 @@ RUN := .venv/bin/
 BASE_PACKAGES := python3 python3-venv ca-certificates
 LAB_PACKAGES := mmdebstrap systemd-container dbus iproute2 nftables docker-registry openssh-client openssl procps zstd
 VM_PACKAGES := qemu-system-x86 e2fsprogs
-TEST_PACKAGES := $(LAB_PACKAGES) conntrack gcc git gpg gpg-agent haproxy libc6-dev nebula openssh-server espeak-ng vagrant vagrant-libvirt wireguard-go wireguard-tools
+TEST_PACKAGES := $(LAB_PACKAGES) conntrack dnsmasq-base gcc git gpg gpg-agent haproxy libc6-dev nebula openssh-server espeak-ng vagrant vagrant-libvirt wireguard-go wireguard-tools
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'

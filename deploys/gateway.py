@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.gateway import (
-    CARDS_FILE,
+    CERTIFICATE_CHECK,
+    CERTIFICATE_FILE,
     CHECK,
     CONFIG_FILE,
-    LUA_FILE,
     PACKAGES,
+    PARTS,
     UNIT,
     UNIT_FILE,
     GatewaySpec,
@@ -36,16 +37,19 @@ def gateway(_spec: GatewaySpec, artifacts: Sequence[Artifact]) -> None:
         defined_by=[exporter.UNIT_FILE],
         redefined=[exporting_unit],
     )
-    parts = files.write(
-        name="write what the configuration names", artifacts=[named[LUA_FILE], named[CARDS_FILE]]
+    parts = files.write(name="write what the configuration names", artifacts=[named[path] for path in PARTS])
+    certificate = files.write(
+        name="write the certificate",
+        artifacts=[named[path] for path in (CERTIFICATE_FILE,) if path in named],
+        check=CERTIFICATE_CHECK,
     )
     config = files.write(name="write the configuration", artifacts=[named[CONFIG_FILE]], check=CHECK)
     systemd.service(
         name="run the gateway",
         unit=UNIT,
-        reads=[CONFIG_FILE, LUA_FILE, CARDS_FILE],
+        reads=[path for path in named if path != UNIT_FILE],
         on_change="reload",
-        after=[parts, config],
+        after=[parts, certificate, config],
         defined_by=[UNIT_FILE],
         redefined=[unit],
     )

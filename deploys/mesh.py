@@ -8,6 +8,7 @@ from stackctl.capabilities.mesh import MeshSpec
 from stackctl.core.artifact import Artifact
 from stackctl.mesh import tailscale as daemon
 from stackctl.mesh import wireguard as rendered
+from stackctl.mesh.existing import ExistingSpec
 from stackctl.mesh.nebula import (
     AUTHORITY_FILE,
     CERTIFICATE_FILE,
@@ -24,6 +25,7 @@ from stackctl.mesh.wireguard import WireguardSpec
 from stackctl.ops import (
     apt,
     files,
+    forwarding,
     interface,
     machine,
     nebula,
@@ -48,11 +50,14 @@ def mesh(spec: MeshSpec, artifacts: Sequence[Artifact]) -> None:
     if spec.tailscale is not None:
         _tailscale(spec.tailscale, artifacts)
     if spec.existing is not None:
-        interface.present(
-            name="check that the interface is there",
-            interface=spec.existing.device,
-            address=spec.existing.address,
-        )
+        _existing(spec.existing, artifacts)
+    forwarding.passed_on(
+        name="pass packets on past Docker",
+        device=spec.device,
+        networks=spec.passes,
+        kept=rendered.FORWARD_FILE,
+        hub=spec.hub,
+    )
 
 
 def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
@@ -73,6 +78,14 @@ def _wireguard(spec: WireguardSpec, named: dict[str, Artifact]) -> None:
         defined_by=[rendered.METRICS_TIMER, rendered.METRICS_UNIT],
         redefined=[units],
     )
+
+
+def _existing(spec: ExistingSpec, artifacts: Sequence[Artifact]) -> None:
+    """What its host passes on is ours, all else somebody else's."""
+    interface.present(name="check that the interface is there", interface=spec.device, address=spec.address)
+    if spec.forwards:
+        files.write(name="pass packets on after a boot", artifacts=artifacts)
+        machine.sysctl(name="pass packets on", values=rendered.FORWARD)
 
 
 def _nebula(spec: NebulaSpec, artifacts: Sequence[Artifact]) -> None:

@@ -6,31 +6,45 @@ from pyinfra.api.deploy import deploy
 
 from stackctl.capabilities.serving import COMPOSE_FILE, PROJECT, ServingSpec
 from stackctl.core.artifact import Artifact
-from stackctl.ops import compose, files
+from stackctl.core.drain import PROGRAM, UNIT, UNIT_FILE
+from stackctl.ops import answering, compose, files, systemd
+
+_OTHERS = (PROGRAM, UNIT_FILE, COMPOSE_FILE)
 
 
 @deploy("serving")
 def serving(spec: ServingSpec, artifacts: Sequence[Artifact]) -> None:
     """Containers as the project says, each answering before the next step."""
-    files.present(
-        name="check that the weights are there",
-        paths=spec.weights,
-        hint="copy the weights there, or correct `weights` of the model or of the host",
+    named = {item.path: item for item in artifacts}
+    teller = files.write(
+        name="write what tells of drained replicas", artifacts=[named[PROGRAM], named[UNIT_FILE]]
+    )
+    systemd.service(
+        name="tell gateways of drained replicas",
+        unit=UNIT,
+        defined_by=[UNIT_FILE, PROGRAM],
+        redefined=[teller],
     )
     secrets = files.write(
-        name="write the models' secrets", artifacts=[item for item in artifacts if item.path != COMPOSE_FILE]
+        name="write the models' secrets", artifacts=[item for item in artifacts if item.path not in _OTHERS]
     )
-    project = [item for item in artifacts if item.path == COMPOSE_FILE]
-    files.write(name="write the compose project", artifacts=project)
+    project = named[COMPOSE_FILE]
+    files.write(name="write the compose project", artifacts=[project])
     running = compose.project(
-        name="run the models", project=PROJECT, file=project[0], images=spec.images, after=[secrets]
+        name="run the models",
+        project=PROJECT,
+        file=project,
+        images=spec.images,
+        running=spec.running,
+        after=[secrets],
     )
     for item in spec.running:
-        compose.answering(
+        answering.answering(
             name=f"wait for {item.service}",
             project=PROJECT,
             service=item.service,
             url=item.health_url,
             seconds=item.start_seconds,
+            arithmetic=item.arithmetic,
             after=[running],
         )

@@ -18,6 +18,7 @@ from stackctl.capabilities.wan import (
 )
 from stackctl.core.artifact import Artifact
 from stackctl.ops import apt, files, machine, systemd
+from stackctl.ops import networkd as read
 from stackctl.ops import wan as uplinks
 from stackctl.ops.step import Guard
 
@@ -34,10 +35,11 @@ def wan(spec: WanSpec, artifacts: Sequence[Artifact]) -> None:
     apt.packages(name="install what routes and marks", names=PACKAGES)
     files.write(name="write the kernel's settings", artifacts=own.sysctl)
     machine.sysctl(name="set the kernel's values", values=spec.sysctl, passing=spec.passing)
+    files.write(name="have a boot wait for one uplink alone", artifacts=own.online, guard=guard)
     marks = files.write(name="write the marks of connections", artifacts=own.marks, check=CHECK, guard=guard)
     _system(own, guard)
     agent = files.write(name="write the agent's settings", artifacts=own.agent, guard=guard)
-    unit = files.write(name="write the agent's unit", artifacts=own.unit, guard=guard)
+    unit = files.write(name="write the units", artifacts=own.unit, guard=guard)
     running = systemd.service(
         name="run the agent",
         unit=UNIT,
@@ -53,11 +55,12 @@ def wan(spec: WanSpec, artifacts: Sequence[Artifact]) -> None:
 def _system(own: Files, guard: Guard) -> None:
     """What systemd's own daemons are told."""
     networkd = files.write(name="keep networkd from our routes", artifacts=own.networkd, guard=guard)
+    beside = read.extended(name="have networkd read of DHCP", settings=own.dhcp, guard=guard)
     uplinks.known(
         name="have networkd know that",
         unit=uplinks.NETWORKD,
         artifacts=own.networkd,
-        after=[networkd],
+        after=[networkd, beside],
         reason="which would delete routes that it has not made",
         guard=guard,
     )

@@ -53,7 +53,7 @@ def test_hosts_come_in_order_of_name_and_capabilities_in_their_own(tmp_path: Pat
     made = jobs(load_fleet(found.root, "test"), found)
 
     assert [job.host for job in made] == ["edge", "gpu1", "gpu2"]
-    assert [part.capability for part in made[1].parts] == ["system", "docker", "serving"]
+    assert [part.capability for part in made[1].parts] == ["system", "docker", "weights", "serving"]
 
 
 def test_a_projects_own_template_wins_over_the_stock_one(tmp_path: Path) -> None:

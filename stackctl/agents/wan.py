@@ -192,6 +192,14 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Which targets are asked by an uplink from now on: those of a version that it lost are not."""
+
+    uplink: str
+    targets: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Order:
     """What an operator wants."""
 
@@ -200,7 +208,7 @@ class Order:
     until: float | None = None
 
 
-Seen = Answer | Tick | Link | Order
+Seen = Answer | Tick | Link | Asked | Order
 
 
 @dataclass(frozen=True)
@@ -243,6 +251,8 @@ class State:
     active: tuple[str, ...] = ()
     forced: str | None = None
     until: float | None = None
+    fell: bool = False
+    """Whether the uplink that is forced was down since: then it has a hold to stay well for, as any other."""
     paused: bool = False
     switches: int = 0
     switched: float | None = None
@@ -291,6 +301,7 @@ def begin(config: Config, active: Sequence[str], kept: State | None, now: float)
         state,
         forced=forced,
         until=kept.until if forced else None,
+        fell=kept.fell and forced is not None,
         paused=kept.paused,
         switches=kept.switches,
         switched=kept.switched,
@@ -318,7 +329,7 @@ def step(config: Config, state: State, seen: Seen | None, now: float) -> tuple[S
         doubtful = (seen.uplink,)
         known[seen.uplink] = _noted(known[seen.uplink], config.uplink(seen.uplink).probing, seen, now)
     if state.until is not None and now >= state.until:
-        state = replace(state, forced=None, until=None)
+        state = replace(state, forced=None, until=None, fell=False)
     judged = known | {name: _judged(config, name, known[name], now) for name in doubtful}
     return _decided(config, replace(state, uplinks=judged), failback, now)
 
@@ -327,18 +338,15 @@ def _ordered(state: State, order: Order) -> State:
     if order.kind in {"pause", "resume"}:
         return replace(state, paused=order.kind == "pause")
     forced = order.uplink if order.kind == "switch" and order.uplink in state.uplinks else None
-    return replace(state, forced=forced, until=order.until if forced else None)
+    return replace(state, forced=forced, until=order.until if forced else None, fell=False)
 
 
-def _noted(health: Health, probing: Probing, seen: Answer | Tick | Link, now: float) -> Health:
+def _noted(health: Health, probing: Probing, seen: Answer | Tick | Link | Asked, now: float) -> Health:
     if isinstance(seen, Link):
         lost = {} if seen.carrier else {"met": 0}
         return replace(health, carrier=seen.carrier, **lost)  # type: ignore[arg-type]
-    if isinstance(seen, Answer):
-        before = health.samples.get(seen.target, ())
-        kept = tuple(sample for sample in before if sample.at > now - probing.window)
-        kept = kept if len(kept) >= ENOUGH else before[1 - ENOUGH :]
-        return replace(health, samples={**health.samples, seen.target: (*kept, Sample(now, seen.rtt))})
+    if isinstance(seen, Answer | Asked):
+        return replace(health, samples=_sampled(health.samples, probing, seen, now))
     if seen.met:
         last = max(health.last_met, seen.sent)
         return replace(health, met=health.met + 1, missed=0, last_met=last, heard=now)
@@ -347,6 +355,17 @@ def _noted(health: Health, probing: Probing, seen: Answer | Tick | Link, now: fl
     if seen.sent < health.last_met:  # it took its whole timeout, while a younger one was answered
         return replace(health, met=0) if seen.whole else health
     return replace(health, missed=health.missed + 1, met=0 if seen.whole else health.met)
+
+
+def _sampled(
+    samples: Mapping[int, tuple[Sample, ...]], probing: Probing, seen: Answer | Asked, now: float
+) -> Mapping[int, tuple[Sample, ...]]:
+    if isinstance(seen, Asked):
+        return {target: found for target, found in samples.items() if target in seen.targets}
+    before = samples.get(seen.target, ())
+    kept = tuple(sample for sample in before if sample.at > now - probing.window)
+    kept = kept if len(kept) >= ENOUGH else before[1 - ENOUGH :]
+    return {**samples, seen.target: (*kept, Sample(now, seen.rtt))}
 
 
 def quality(health: Health, quorum: int) -> tuple[float, float] | None:
@@ -407,6 +426,8 @@ def _clean(config: Config, name: str, health: Health) -> bool:
 
 
 def _decided(config: Config, state: State, failback: bool, now: float) -> tuple[State, tuple[Decision, ...]]:
+    if state.forced and state.uplinks[state.forced].phase == "down":
+        state = replace(state, fell=True)
     if state.paused:
         return state, ()
     decisions: list[Decision] = []
@@ -436,7 +457,7 @@ def _to_cut(config: Config, health: Health) -> bool:
 
 def _wanted(config: Config, state: State, failback: bool, now: float) -> tuple[tuple[str, ...], str]:
     """Uplinks to be on, and why."""
-    if state.forced and state.uplinks[state.forced].phase not in {"down", "init"}:
+    if state.forced and _to_force(state, state.forced):
         return (state.forced,), f"`{state.forced}` was asked for"
     if not state.active:
         return _first(config, state), "the first that answers"
@@ -450,6 +471,13 @@ def _wanted(config: Config, state: State, failback: bool, now: float) -> tuple[t
         if state.uplinks[name].phase == "up" and _answers(state.uplinks[name]):
             return (name,), f"`{name}` is back"
     return state.active, ""
+
+
+def _to_force(state: State, name: str) -> bool:
+    """Whether to be on an uplink because an operator asked for it: at once, and after it was down once it held."""
+    if state.fell and state.active != (name,):
+        return state.uplinks[name].phase == "up"
+    return state.uplinks[name].phase not in {"down", "init"}
 
 
 def _first(config: Config, state: State) -> tuple[str, ...]:
@@ -530,8 +558,13 @@ class Port:
     carrier: bool = False
     ways: Mapping[int, Way] = field(default_factory=dict)
     """By version, 4 and 6."""
-    networks: tuple[str, ...] = ()
-    """What is on the same cable."""
+    addresses: tuple[str, ...] = ()
+    """All that it has for more than its own link, each with its network's length."""
+
+    @cached_property
+    def networks(self) -> tuple[str, ...]:
+        """What is on the same cable."""
+        return tuple(sorted({str(ip_interface(each).network) for each in self.addresses}))
 
 
 def rules(
@@ -547,12 +580,11 @@ def rules(
     for uplink in config.uplinks:
         mark = f"fwmark {uplink.number:#x}/0xff"
         wanted.append(f"pref {109 + uplink.number} {mark} lookup {uplink.table}")
-    sources: set[str] = set()
+    owners: dict[str, Uplink] = {}
     for uplink in config.uplinks:
-        way = ports[uplink.name].ways.get(version)
-        if way and way.address not in sources:
-            sources.add(way.address)
-            wanted.append(f"pref {119 + uplink.number} from {way.address} lookup {uplink.table}")
+        for address in sources(config, uplink, ports[uplink.name], version):
+            owners.setdefault(address, uplink)
+    wanted += [f"pref {119 + each.number} from {own} lookup {each.table}" for own, each in owners.items()]
     dead = [name for name, health in state.uplinks.items() if health.phase == "down"]
     # After the addresses: a connection that began elsewhere while the pin's uplink was down stays there to its end.
     for index, pin in enumerate(config.pins):
@@ -568,6 +600,21 @@ def rules(
             wanted.insert(1, f"pref 95 fwmark 0x100/0x100 {lookup}")
     wanted.append(f"pref 200 lookup {ACTIVE}")
     return [f"{rule} protocol {PROTOCOL}" for rule in wanted]
+
+
+def sources(config: Config, uplink: Uplink, port: Port, version: int) -> tuple[str, ...]:
+    """Addresses from which traffic leaves by an uplink, the one that it is left by first.
+
+    They are all that its interface has, as those of a network of several or one that moves between hosts; where it
+    shares the interface, those in its gateway's network.
+    """
+    way = port.ways.get(version)
+    if way is None:
+        return ()
+    found = [each for each in map(ip_interface, port.addresses) if each.version == version]
+    if sum(other.interface == uplink.interface for other in config.uplinks) > 1:
+        found = [each for each in found if way.gateway and ip_address(way.gateway) in each.network]
+    return tuple(dict.fromkeys((way.address, *sorted(str(each.ip) for each in found))))
 
 
 def routes(config: Config, ports: Mapping[str, Port], active: Sequence[str], version: int) -> list[str]:
@@ -673,18 +720,28 @@ def port_of(
         if written == "auto":
             if not found and version not in before.ways:
                 continue
-            gateway = min(found, key=_metric).get("gateway") if found else before.ways[version].gateway
+            gateway = _newest(found, version).get("gateway") if found else before.ways[version].gateway
         wish = uplink.address if version == 4 else None
         if address := _address(interface.get("addr_info", ()), version, gateway, wish):
             ways[version] = Way(address, gateway)
     flags = set(interface.get("flags", ()))
-    found_there = [each for each in interface.get("addr_info", ()) if str(each["scope"]) == GLOBAL]
-    networks = {str(ip_interface(f"{each['local']}/{each['prefixlen']}").network) for each in found_there}
-    return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {}, tuple(sorted(networks)))
+    held = {
+        f"{each['local']}/{each['prefixlen']}"
+        for each in interface.get("addr_info", ())
+        if str(each["scope"]) == GLOBAL
+    }
+    return Port({"UP", "LOWER_UP"} <= flags, ways if "UP" in flags else {}, tuple(sorted(held)))
 
 
-def _metric(route: Mapping[str, Any]) -> int:
-    return int(route.get("metric", 0))
+def _newest(found: Sequence[Mapping[str, Any]], version: int) -> Mapping[str, Any]:
+    """The default route that counts of those of one interface.
+
+    Of two that are alike the kernel lists the later one last. The earlier is of a lease that had another router:
+    networkd, told to leave routes alone that it does not know, knows none that it made before it was restarted.
+    """
+    least = min(int(route.get("metric", 0)) for route in found)
+    alike = [route for route in found if int(route.get("metric", 0)) == least]
+    return alike[-1] if version == 4 else alike[0]
 
 
 def _address(found: Iterable[Mapping[str, Any]], version: int, gateway: str | None, wish: str | None) -> str:
@@ -756,6 +813,7 @@ def _kept(state: State) -> dict[str, Any]:
     return {
         "forced": state.forced,
         "until": state.until,
+        "fell": state.fell,
         "paused": state.paused,
         "switches": state.switches,
         "switched": state.switched,
@@ -862,9 +920,14 @@ class Prober:
             self.due = now + self.uplink.probing.interval / (2 if hurried else 1)
             self.ask(now, whole=doubtful or self.phase not in {"up", "degraded"})
 
+    @property
+    def able(self) -> list[int]:
+        """Targets of the versions that the uplink has."""
+        return [i for i, each in enumerate(self._config.targets) if each.version in self.versions]
+
     def ask(self, now: float, *, whole: bool) -> Round:
         """Send the probes of one round."""
-        able = [i for i, each in enumerate(self._config.targets) if each.version in self.versions]
+        able = self.able
         whole = whole or len(able) < 2
         self._turn += 1
         chosen = able if whole else [able[self._turn % len(able)]]
@@ -958,11 +1021,15 @@ class Prober:
         before = asked.met
         asked.waiting.discard(index)
         asked.answered += 1
-        self._report(Answer(self.uplink.name, index, time.monotonic() - asked.sent))
+        self._judge(index, time.monotonic() - asked.sent)
         if asked.met and not before:
             self._report(Tick(self.uplink.name, asked.sent, met=True, whole=asked.whole))
         if not asked.waiting:
             self._rounds.remove(asked)
+
+    def _judge(self, index: int, rtt: float | None) -> None:
+        if self._config.targets[index].version in self.versions:  # it may be asked no more since
+            self._report(Answer(self.uplink.name, index, rtt))
 
     def _end(self, asked: Round) -> None:
         self._rounds.remove(asked)
@@ -973,7 +1040,7 @@ class Prober:
         name = self.uplink.name
         if asked.late <= self.uplink.probing.interval:
             for index in sorted(asked.waiting):
-                self._report(Answer(name, index, None))
+                self._judge(index, None)
         if not asked.met:
             self._report(Tick(name, asked.sent, met=False, whole=asked.whole, late=asked.late))
 
@@ -1300,9 +1367,15 @@ class Agent:
 
     def _addresses(self, name: str) -> set[str]:
         """Those that an uplink shares with no other."""
-        others = [port for other, port in self.ports.items() if other != name]
-        shared = {way.address for port in others for way in port.ways.values()}
-        return {way.address for way in self.ports[name].ways.values()} - shared
+        found = {
+            uplink.name: {
+                address
+                for version in (4, 6)
+                for address in sources(self.config, uplink, self.ports[uplink.name], version)
+            }
+            for uplink in self.config.uplinks
+        }
+        return found.pop(name).difference(*found.values())
 
     def _switch(self, decision: Switch) -> None:
         for version in (4, 6):
@@ -1390,7 +1463,10 @@ class Agent:
             _aside(_close, lost)
         self._amend(found)
         for prober in self._probers:
-            prober.versions = frozenset(self.ports[prober.uplink.name].ways)
+            versions = frozenset(self.ports[prober.uplink.name].ways)
+            if versions != prober.versions:
+                prober.versions = versions
+                self._observe(Asked(prober.uplink.name, frozenset(prober.able)))
 
     def _amend(self, found: Reading) -> None:
         users = dict(_users(pin.user for pin in self.config.pins if pin.user))

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stackctl.capabilities import docker, firewall, gateway, gpu, mesh, serving, system, wan
+from stackctl.capabilities import docker, firewall, gateway, gpu, mesh, serving, system, wan, weights
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.finding import Finding
 from stackctl.core.job import Standing
 from stackctl.core.opening import Opening
+from stackctl.schema import lock
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load_with_warnings
 from stackctl.schema.problem import Problem
@@ -44,6 +45,7 @@ ORDER: tuple[Capability, ...] = (
     firewall,  # closed before anything listens
     gpu,  # the driver before the containers that need it
     docker,  # the engine before what runs in it
+    weights,  # on the host before a server is stopped for them
     serving,  # replicas answer before a gateway sends them requests
     gateway,  # requests are let in last
 )
@@ -95,4 +97,4 @@ def load_fleet(project: Path, environment: str) -> Fleet:
 
 def load_fleet_with_warnings(project: Path, environment: str) -> tuple[Fleet, tuple[Finding, ...]]:
     """Like `load_fleet`, with the findings that do not stand in the way."""
-    return load_with_warnings(project, environment, (check,))
+    return load_with_warnings(project, environment, (check, lock.check))

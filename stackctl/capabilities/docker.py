@@ -11,7 +11,6 @@ from stackctl.core.secret import SecretRef
 from stackctl.nvidia import repositories
 from stackctl.schema.docker import Docker
 from stackctl.schema.fleet import Fleet
-from stackctl.schema.gpu import Gpu
 from stackctl.schema.host import Host
 from stackctl.schema.problem import Problem
 
@@ -152,16 +151,14 @@ def _toolkit(host: Host) -> ToolkitSpec | None:
     cards = [card for card in host.gpus.values() if card.use == "containers"]
     if not cards or wanted.install == "no" or host.driver.source == "none":
         return None
-    whole = (card.uuid for card in cards if card.uuid and not _instances(host, card))
+    named = [name for name, card in host.gpus.items() if card.use == "containers" and not host.mig(name)]
+    named += [name for card in cards for name in card.instances]
+    uuids = (uuid for name in named if (uuid := host.uuid(name)))
     return ToolkitSpec(
         source("stackctl-toolkit", repositories.toolkit(), wanted.repository),
         tuple(f"{name}={wanted.version}-1" for name in _TOOLKIT),
-        tuple(sorted(whole)),
+        tuple(sorted(uuids)),
     )
-
-
-def _instances(host: Host, card: Gpu) -> bool:
-    return bool(card.tuning.mig if card.tuning.mig is not None else host.driver.tuning.mig)
 
 
 def _network(docker: Docker) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Literal, Protocol
 
-from stackctl.capabilities import docker, gateway, gpu, mesh, serving, system, wan
+from stackctl.capabilities import docker, gateway, gpu, mesh, serving, system, wan, weights
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Audience, Opening
 from stackctl.core.rule import EVERYBODY, Rule, by_interface, marked
@@ -19,6 +19,9 @@ from stackctl.schema.wording import similar
 RULES_FILE = "/etc/stackctl/nft/firewall.nft"
 UNIT = "stackctl-firewall.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+NFTABLES_FILE = "/etc/systemd/system/nftables.service.d/stackctl.conf"
+"""Has the distribution's own unit load our table again whenever it flushed all there are: its stop does, and so does, as
+a rule, the file that it loads. Which tables that file brought, and a stop might take away in place of all, nobody can tell."""
 TABLE = "inet stackctl"
 LOADED = "/run/stackctl-firewall/loaded"
 """Hash of the file that was loaded last, and of the table as the kernel told it right then."""
@@ -34,7 +37,7 @@ class Opens(Protocol):
         """The ports that it listens on."""
 
 
-OPENS: tuple[Opens, ...] = (system, wan, mesh, gpu, docker, serving, gateway)
+OPENS: tuple[Opens, ...] = (system, wan, mesh, gpu, docker, weights, serving, gateway)
 """All other capabilities: what they declare is let in."""
 
 SSH_PORT = 22
@@ -93,7 +96,7 @@ def resolve(fleet: Fleet, host: str) -> FirewallSpec | None:
 
 
 def templates(spec: FirewallSpec) -> tuple[FileTemplate, ...]:
-    """The rules, and the unit that loads them before there is any network."""
+    """The rules, the unit that loads them before there is any network, and what loads them after a flush."""
     values = {
         "spec": spec,
         "matches": [match for rule in spec.rules for match in _matches(rule)],
@@ -103,6 +106,7 @@ def templates(spec: FirewallSpec) -> tuple[FileTemplate, ...]:
     unit = {"rules": RULES_FILE, "loaded": LOADED, "table": TABLE}
     return (
         FileTemplate(UNIT_FILE, "firewall/unit.service.j2", unit),
+        FileTemplate(NFTABLES_FILE, "firewall/nftables.conf.j2", {"rules": RULES_FILE}),
         FileTemplate(RULES_FILE, "firewall/firewall.nft.j2", values),
     )
 

@@ -53,6 +53,8 @@ class Card:
     """Memory and graphics, MHz."""
     ecc: bool | None = None
     mig: tuple[str, ...] | None = None
+    instances: tuple[tuple[str, str], ...] | None = None
+    """Instances as placements call them, with their UUIDs."""
 
 
 @dataclass(frozen=True)
@@ -254,4 +256,5 @@ def _card(name: str, gpu: Gpu, shared: Tuning) -> Card:
         (int(clocks[0]), int(clocks[1])) if clocks else None,
         tuning.ecc,
         tuning.mig,
+        tuple(sorted(gpu.instances.items())) or None,
     )

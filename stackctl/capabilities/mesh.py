@@ -40,6 +40,8 @@ BACKENDS: Mapping[MeshBackend, Backend] = {
     "existing": existing,
 }
 """By the names of `network.mesh.backend`; each is also the field of `MeshSpec` with its specification."""
+_BY_KERNEL = ("wireguard", "existing")
+"""Backends in which a hub is a router like any other."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class MeshSpec:
 
     device: str
     address: IPv4Address
+    passes: tuple[str, ...]
+    """Networks behind it that it passes packets of the mesh on to."""
+    hub: bool
+    """Whether its kernel passes on what two others have for each other; some backends' own programs do."""
     wireguard: WireguardSpec | None = None
     nebula: NebulaSpec | None = None
     tailscale: TailscaleSpec | None = None
@@ -64,7 +70,9 @@ def resolve(fleet: Fleet, host: str) -> MeshSpec | None:
     mesh, own = fleet.network.mesh, fleet.hosts[host].mesh
     if mesh is None or own is None:
         return None
-    return MeshSpec(mesh.device, own.address, **{mesh.backend: BACKENDS[mesh.backend].resolve(fleet, host)})
+    passes = tuple(map(str, own.routes))
+    chosen = {mesh.backend: BACKENDS[mesh.backend].resolve(fleet, host)}
+    return MeshSpec(mesh.device, own.address, passes, own.hub and mesh.backend in _BY_KERNEL, **chosen)
 
 
 def templates(spec: MeshSpec) -> tuple[FileTemplate, ...]:

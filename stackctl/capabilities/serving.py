@@ -1,9 +1,11 @@
 """Model servers: one Compose project on every host that carries models."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stackctl.core import drain
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.compose import (
     Bind,
@@ -11,6 +13,7 @@ from stackctl.core.compose import (
     Devices,
     EnvironmentFile,
     HealthCheck,
+    Limits,
     Port,
     Project,
     Reservations,
@@ -20,6 +23,7 @@ from stackctl.core.compose import (
 )
 from stackctl.core.opening import Opening
 from stackctl.core.secret import SecretRef
+from stackctl.schema import model_fit
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.problem import Problem
@@ -41,6 +45,8 @@ class Replica:
     port: int
     max_requests: int | None
     """Requests it works on at the same time; None: not known."""
+    service: str = ""
+    """Name of its container, by which its host says whether it is being drained."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,21 @@ class Running:
     """Answers the host itself with 200 once the model is loaded."""
     start_seconds: int
     """How long that may take."""
+    stop_seconds: int = 30
+    """How long it may go on with what it has begun before it is replaced."""
+    loads_seconds: int | None = None
+    """How long its weights take to be read, as far as their size is known; None: it is not."""
+    alone: bool = False
+    """Whether the model has no other replica, so that it is not served while this one is replaced."""
+    warm_up: tuple[str, str] | None = None
+    """URL and body of the request that it is given before all others; None: none."""
+    arithmetic: str = ""
+    """What of its device's memory it needs for what, told where that runs out."""
+
+    @property
+    def waited_for(self) -> tuple[str, int]:
+        """Where and how long it is waited for."""
+        return self.health_url, self.start_seconds
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,8 @@ class ServingSpec:
     project: Project
     running: tuple[Running, ...]
     secrets: tuple[Secrets, ...]
+    address: str
+    """Where gateways ask which of them are being drained."""
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -90,15 +113,16 @@ class ServingSpec:
 
 def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
     """Where a model answers, in the order of its placements."""
-    endpoint = fleet.models[model].endpoint()
     return tuple(
         Replica(
             _replica_name(placement),
             str(fleet.inside(placement.host)),
             placement.port or endpoint.port,
             endpoint.max_requests,
+            _service_name(model, placement),
         )
         for placement in fleet.placements.get(model, ())
+        for endpoint in (fleet.server(model, placement).endpoint(),)
     )
 
 
@@ -115,31 +139,40 @@ def resolve(fleet: Fleet, host: str) -> ServingSpec | None:
         ),
         running=tuple(item.running() for item in placed),
         secrets=tuple(item.secrets for item in placed if item.secrets.variables),
+        address=str(fleet.inside(host)),
     )
 
 
 def templates(spec: ServingSpec) -> tuple[FileTemplate, ...]:
-    """The project, and a file of secret variables for each container that has some."""
-    secrets = (_secret_file(item) for item in spec.secrets)
-    return (FileTemplate(COMPOSE_FILE, "serving/compose.yaml.j2", {"project": spec.project}), *secrets)
+    """What gateways are told by, the project, and a file of secret variables for each container that has some."""
+    project = FileTemplate(COMPOSE_FILE, "serving/compose.yaml.j2", {"project": spec.project})
+    return (*drain.templates(spec.address), project, *(_secret_file(item) for item in spec.secrets))
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:
     """Every replica's port, for the gateways; asked too of a fleet whose models are not all in the catalogue."""
-    return tuple(
+    found = tuple(
         Opening(
             placement.port or fleet.models[model].endpoint().port, "tcp", "gateways", f"replica of {model}"
         )
         for model, placement in fleet.on(host)
         if model in fleet.models
     )
+    return (*found, Opening(drain.PORT, "tcp", "gateways", "drained replicas")) if found else ()
 
 
 def check(fleet: Fleet) -> Iterator[Problem]:
-    """Two containers of one host cannot have one name."""
+    """No container has the name or the port of another, and models fit in their GPUs."""
+    yield from model_fit.problems(fleet)
     for host in fleet.hosts:
         owners: dict[str, str] = {}
         for model, placement in fleet.on(host):
+            if (
+                model in fleet.models
+                and (placement.port or fleet.models[model].endpoint().port) == drain.PORT
+            ):
+                what = f"port {drain.PORT} of {host} is where gateways ask which replicas are being drained"
+                yield Problem(("placements", model), what, "give the placement another `port`")
             name = _service_name(model, placement)
             owner = owners.setdefault(name, model)
             if owner != model:
@@ -166,15 +199,17 @@ class _Placed:
     """One placement with all it refers to."""
 
     def __init__(self, fleet: Fleet, model: str, placement: Placement) -> None:
+        self.fleet = fleet
         self.model = model
         self.placement = placement
         self.name = _service_name(model, placement)
-        self.server: Server = fleet.models[model]
+        self.server: Server = fleet.server(model, placement)
         self.launch: Launch = self.server.launch(model)
         self.host: Host = fleet.hosts[placement.host]
         self.address = str(fleet.inside(placement.host))
         self.image = fleet.pinned(self.server.image)
         self.weights = fleet.weights_on(model, placement.host)
+        self.arithmetic = model_fit.arithmetic(fleet, model, placement)
         names = dict(self.server.secret_names)
         variables = tuple((variable, fleet.secrets[name]) for variable, name in sorted(names.items()))
         self.secrets = Secrets(f"{FOLDER}/{self.name}.env", variables)
@@ -184,8 +219,25 @@ class _Placed:
         return self.placement.port or self.server.endpoint().port
 
     def running(self) -> Running:
-        url = f"http://{self.address}:{self.port}{self.server.endpoint().health_path}"
-        return Running(self.name, self.model, self.image, url, self.launch.start_seconds)
+        endpoint = self.server.endpoint()
+        snapshot = self.fleet.snapshot(self.model)
+        base = f"http://{self.address}:{self.port}"
+        warm_up = None
+        if endpoint.warm_up is not None:
+            body = json.dumps({"model": self.model, **endpoint.warm_up.fields})
+            warm_up = (f"{base}{endpoint.warm_up.path}", body)
+        return Running(
+            self.name,
+            self.model,
+            self.image,
+            f"{base}{endpoint.health_path}",
+            self.launch.start_seconds,
+            self.launch.stop_seconds,
+            None if snapshot is None else snapshot.loads_seconds,
+            alone=len(self.fleet.placements[self.model]) == 1,
+            warm_up=warm_up,
+            arithmetic=self.arithmetic,
+        )
 
     def volumes(self) -> tuple[str, ...]:
         return tuple(f"{self.name}-{volume}" for volume in self.launch.volumes)
@@ -194,12 +246,18 @@ class _Placed:
         inner = self.server.endpoint().port
         return Service(
             image=self.image,
+            entrypoint=self.launch.entrypoint,
             command=self.launch.command,
+            user=self.launch.user,
             environment=self._environment(),
             env_file=(EnvironmentFile(path=self.secrets.path),) if self.secrets.variables else (),
             ports=(Port(target=inner, host_ip=self.address, published=str(self.port)),),
             volumes=self._mounts(),
             deploy=self._deploy(),
+            read_only=self.launch.read_only or None,
+            tmpfs=self.launch.temporary,
+            cap_drop=("ALL",) if self.launch.confined else (),
+            security_opt=("no-new-privileges:true",) if self.launch.confined else (),
             shm_size=self.launch.shared_memory,
             ulimits=self.launch.limits,
             stop_grace_period=f"{self.launch.stop_seconds}s",
@@ -218,15 +276,22 @@ class _Placed:
         if self.server.weights is not None and self.weights is not None:
             written = self.server.weights
             inner = written.path if isinstance(written, LocalWeights) else written.repo
-            mounts.append(Bind(source=self.weights, target=f"/weights/{inner}", read_only=True))
+            target = self.launch.weights_at or f"/weights/{inner}"
+            mounts.append(Bind(source=self.weights, target=target, read_only=True))
+        for more in self.launch.more_weights:
+            source = f"{self.host.weights}/{more}"
+            mounts.append(Bind(source=source, target=f"/weights/{more}", read_only=True))
         kept = sorted(self.launch.volumes.items())
         return (*mounts, *(Volume(source=f"{self.name}-{name}", target=target) for name, target in kept))
 
     def _deploy(self) -> Deploy | None:
-        if CPU in self.placement.devices:
-            return None
-        names = tuple(f"nvidia.com/gpu={self.host.gpus[device].uuid}" for device in self.placement.devices)
-        return Deploy(resources=Resources(reservations=Reservations(devices=(Devices(device_ids=names),))))
+        cpus, memory = self.server.cpus, self.server.memory
+        limits = Limits(cpus=None if cpus is None else f"{cpus:g}", memory=memory) if cpus or memory else None
+        names = tuple(
+            f"nvidia.com/gpu={self.host.uuid(device)}" for device in self.placement.devices if device != CPU
+        )
+        devices = Reservations(devices=(Devices(device_ids=names),)) if names else None
+        return Deploy(resources=Resources(limits=limits, reservations=devices)) if limits or devices else None
 
     def _health_check(self) -> HealthCheck:
         endpoint = self.server.endpoint()

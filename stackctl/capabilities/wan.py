@@ -22,6 +22,12 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 SYSCTL_FILE = "/etc/sysctl.d/61-stackctl-wan.conf"
 NETWORKD_FILE = "/etc/systemd/networkd.conf.d/stackctl-wan.conf"
 RESOLVED_FILE = "/etc/systemd/resolved.conf.d/stackctl-wan.conf"
+NFTABLES_FILE = "/etc/systemd/system/nftables.service.d/stackctl-wan.conf"
+"""Has the distribution's own unit load our table again whenever it flushed all there are."""
+DROPINS = "/etc/stackctl/networkd"
+"""What networkd is to read about interfaces besides; links beside the files that it has for them lead here."""
+ONLINE_FILE = "/etc/systemd/system/systemd-networkd-wait-online.service.d/stackctl.conf"
+"""Has a boot wait for one interface and not for all: an uplink may be dead. Behind netplan's own in the alphabet."""
 METRICS_FILE = "/var/lib/prometheus/node-exporter/stackctl_wan.prom"
 RUN_FOLDER = "/run/stackctl-wan"
 TABLE = "stackctl_wan"
@@ -121,8 +127,16 @@ class Files:
     agent: tuple[Artifact, ...]
     """The agent and its configuration."""
     unit: tuple[Artifact, ...]
+    """The agent's, and what is ours in that of nftables."""
+    online: tuple[Artifact, ...]
     networkd: tuple[Artifact, ...]
     resolved: tuple[Artifact, ...]
+
+    @property
+    def dhcp(self) -> Mapping[str, Artifact]:
+        """What networkd is to read besides, by interface."""
+        found = [artifact for artifact in self.networkd if artifact.path.startswith(f"{DROPINS}/")]
+        return {item.path.removeprefix(f"{DROPINS}/").removesuffix(".conf"): item for item in found}
 
     @property
     def config(self) -> Artifact:
@@ -169,10 +183,9 @@ def templates(spec: WanSpec) -> tuple[FileTemplate, ...]:
         "run": RUN_FOLDER.rpartition("/")[2],
         "metrics": METRICS_FILE.rpartition("/")[0],
     }
+    use = {"use_dns": not spec.resolvers}
     dropins = [
-        FileTemplate(
-            dropin(interface), "wan/dhcp.network.j2", {"metric": metric, "use_dns": not spec.resolvers}
-        )
+        FileTemplate(f"{DROPINS}/{interface}.conf", "wan/dhcp.network.j2", {"metric": metric, **use})
         for interface, metric in spec.metrics_of_dhcp.items()
     ]
     if spec.resolvers is not None:
@@ -184,6 +197,8 @@ def templates(spec: WanSpec) -> tuple[FileTemplate, ...]:
         FileTemplate(AGENT_FILE, "wan/wan.py.j2", {"agent": agent}, mode=0o755),
         FileTemplate(CONFIG_FILE, "wan/wan.json.j2", spec.config),
         FileTemplate(UNIT_FILE, "wan/wan.service.j2", unit),
+        FileTemplate(NFTABLES_FILE, "firewall/nftables.conf.j2", {"rules": MARKS_FILE}),
+        FileTemplate(ONLINE_FILE, "wan/online.conf.j2", {}),
         FileTemplate(NETWORKD_FILE, "wan/networkd.conf.j2", {"next_hops": spec.next_hops}),
         *dropins,
     )
@@ -193,6 +208,7 @@ def parted(artifacts: Sequence[Artifact]) -> Files:
     """Rendered files as the deploy needs them, one step after the other."""
     places = {SYSCTL_FILE: "sysctl", MARKS_FILE: "marks", RESOLVED_FILE: "resolved"}
     places |= {AGENT_FILE: "agent", CONFIG_FILE: "agent", UNIT_FILE: "unit"}
+    places |= {NFTABLES_FILE: "unit", ONLINE_FILE: "online"}
     found: dict[str, tuple[Artifact, ...]] = dict.fromkeys(Files.__dataclass_fields__, ())
     for artifact in artifacts:
         found[places.get(artifact.path, "networkd")] += (artifact,)
@@ -207,11 +223,6 @@ def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001
 def check(fleet: Fleet) -> Iterator[Problem]:
     """Uplinks that cannot work beside each other, or whose failure nobody could tell."""
     yield from written.problems(fleet)
-
-
-def dropin(interface: str) -> str:
-    """Where networkd reads more about an interface that netplan has set up."""
-    return f"/etc/systemd/network/10-netplan-{interface}.network.d/stackctl.conf"
 
 
 @dataclass(frozen=True)

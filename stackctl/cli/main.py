@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "validate": Command("validate", "Check inventories, without touching any host."),
+    "lock": Command("lock", "Record what images and model repositories are exactly, for review."),
     "render": Command("render", "Print the files that hosts would get, without touching any host."),
     "diff": Command("diff", "Show what changes on hosts since a git revision, without touching any host."),
     "plan": Command("plan", "Show what an apply would change on each host, and why."),
@@ -39,6 +40,7 @@ COMMANDS = {
     "status": Command("status", "Show how hosts are, at a glance."),
     "doctor": Command("doctor", "Look whether a host and its GPUs do what is declared."),
     "wan": Command("wan", "Look at a host's uplinks, and choose one."),
+    "weights": Command("weights", "Look at the weights that hosts keep, and remove unused ones."),
     "ask": Command("ask", "Send one chat message to a model through the gateway."),
     "firewall": Command("firewall", "Tell who may reach what on a host, and why."),
     "secrets": Command("secrets", "Keep secrets encrypted beside the inventory."),

@@ -34,3 +34,8 @@ class Artifact:
     mode: int = 0o644
     secrets: tuple[SecretRef, ...] = field(default=())
     """References whose placeholders stand in `content`; such a file's diff is never shown."""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is nothing but secrets, each on lines of its own: no format then limits what they hold."""
+        return set(self.content.splitlines()) <= {ref.placeholder for ref in self.secrets}

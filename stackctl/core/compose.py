@@ -92,6 +92,15 @@ class Devices(Model):
     """Compose wants one named."""
 
 
+class Limits(Model):
+    """What a container may take at most."""
+
+    cpus: str | None = None
+    """Processors, a number; None: all."""
+    memory: str | None = None
+    """Memory, such as `64G`; None: all."""
+
+
 class Reservations(Model):
     """What a container has for itself."""
 
@@ -102,7 +111,9 @@ class Reservations(Model):
 class Resources(Model):
     """Compose's own nesting."""
 
-    reservations: Reservations
+    limits: Limits | None = None
+    """What a container may take at most."""
+    reservations: Reservations | None = None
     """What a container has for itself."""
 
 
@@ -110,7 +121,7 @@ class Deploy(Model):
     """Compose's own nesting."""
 
     resources: Resources
-    """What a container has for itself."""
+    """What a container has for itself, and may take at most."""
 
 
 class Logging(Model):
@@ -129,8 +140,12 @@ class Service(Model):
     """Image, by digest where it is pinned."""
     pull_policy: Literal["never"] = "never"
     """Pulling is a step of its own, before anything is stopped."""
+    entrypoint: tuple[str, ...] = ()
+    """Program in place of the image's own."""
     command: tuple[str, ...] = ()
-    """Arguments after the image's entry point."""
+    """Arguments after the entry point."""
+    user: str | None = None
+    """Whom it runs as."""
     environment: Mapping[str, str] = Field(default_factory=dict)
     """Variables that are no secrets."""
     env_file: tuple[EnvironmentFile, ...] = ()
@@ -140,7 +155,15 @@ class Service(Model):
     volumes: tuple[Bind | Volume, ...] = ()
     """What it sees of the host, and what outlives it."""
     deploy: Deploy | None = None
-    """Its GPUs."""
+    """Its GPUs, and how much of the host it may take."""
+    read_only: bool | None = None
+    """Whether all but its volumes is as the image has it."""
+    tmpfs: tuple[str, ...] = ()
+    """Places that are kept in memory."""
+    cap_drop: tuple[str, ...] = ()
+    """Rights of root that it goes without."""
+    security_opt: tuple[str, ...] = ()
+    """Further ways that are shut to it."""
     init: bool = True
     """A first process that reaps what the server leaves behind."""
     shm_size: str | None = None

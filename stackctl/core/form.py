@@ -116,6 +116,7 @@ Architecture = Annotated[
         "an architecture as nvcc names it, `sm_90`, with `+PTX` where it has that",
     ),
 ]
+Size = Annotated[str, Form(r"[1-9][0-9]*[KMG]", "a number and `K`, `M` or `G`")]
 UrlPath = Annotated[str, Form(r"/[A-Za-z0-9._~/-]*", "a path that starts with a slash, without a query")]
 Registry = Annotated[
     str,

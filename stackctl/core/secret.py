@@ -8,6 +8,8 @@ NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 """The form of a secret's own name."""
 FILE = "secrets.age"
 """The file in `inventory/` that holds the secrets of `age:` references."""
+SHORTEST_HASHED = 20
+"""Characters that a secret has at least of which a host is to know the hash alone."""
 WAYS = "`env:NAME`, `file:PATH`, `age:NAME` or `command:PROGRAM ARG...`"
 """How a reference may be written, for hints."""
 
@@ -49,6 +51,23 @@ class SecretRef:
     def placeholder(self) -> str:
         """What stands for the value in rendered text, plans, diffs and golden files."""
         return f"<<secret {self.written}>>"
+
+    @property
+    def hash_placeholder(self) -> str:
+        """What stands for the SHA-256 of the value, in 64 hexadecimal digits, where the value itself must not go."""
+        return f"<<sha256 {self.written}>>"
+
+
+def guessable(value: str) -> str | None:
+    """Why the hash of a value would give it away; None when it does not."""
+    if len(value) < SHORTEST_HASHED:
+        return f"it is shorter than {SHORTEST_HASHED} characters, and could be guessed from its hash"
+    return None
+
+
+def is_pem(value: str) -> bool:
+    """Whether it is a certificate or a key of several lines, which stands in files of its own."""
+    return value.startswith("-----BEGIN ")
 
 
 def unfit(value: str) -> str | None:

@@ -41,11 +41,34 @@ def answers(case: Case) -> Rung:
         for card in case.cards
         if card.uuid is not None and card.uuid not in there
     ]
+    findings += _gone_instances(case)
     if len(smi.gpus) != len(case.cards):
         what = f"{len(case.cards)} GPUs are declared for containers, and the driver has {len(smi.gpus)}"
         findings.append(case.finding(name, what, _instead(case)))
     told = ", ".join(f"{gpu.name} {gpu.uuid}" for gpu in smi.gpus)
     return judged(name, told, findings or list(_unwritten(case)))
+
+
+def _gone_instances(case: Case) -> Iterator[Finding]:
+    there = {uuid for gpu in case.seen.smi.gpus for uuid in gpu.mig_uuids}
+    for card in case.cards:
+        for instance, uuid in card.instances or ():
+            if uuid not in there:
+                what = f"instance `{instance}` of GPU `{card.name}`, {uuid}, is not there"
+                found = _unnamed(case, card)
+                hint = (
+                    f"it has {' and '.join(found)} instead"
+                    if found
+                    else "run `stackctl apply`, which cuts the card"
+                )
+                yield case.finding("GPUs and UUIDs", what, hint)
+
+
+def _unnamed(case: Case, card: Card) -> tuple[str, ...]:
+    """Instances of a card that the inventory has no name for."""
+    named = {uuid for _, uuid in card.instances or ()}
+    found = (uuid for gpu in case.seen.smi.gpus if gpu.uuid == card.uuid for uuid in gpu.mig_uuids)
+    return tuple(uuid for uuid in found if uuid not in named)
 
 
 def _instead(case: Case) -> str:
@@ -64,6 +87,12 @@ def _unwritten(case: Case) -> Iterator[Finding]:
             yield case.warning(
                 "GPUs and UUIDs", what, f"write {lines} under `gpus`, and keep what else it has"
             )
+    for card in case.cards:
+        unnamed = _unnamed(case, card) if card.mig else ()
+        if unnamed:
+            names = ", ".join(f"NAME: {uuid}" for uuid in unnamed)
+            what = f"GPU `{card.name}` has instances without a name, on which no model can be placed"
+            yield case.warning("GPUs and UUIDs", what, f"write `instances: {{{names}}}` with it")
 
 
 def _recognised(case: Case) -> Iterator[tuple[Card, tuple[SmiGpu, ...]]]:

@@ -47,7 +47,7 @@ def change(evaluation: Evaluation, earlier: Change | None = None) -> Change:
             files += command.changes
             actions += [item.action for item in command.changes]
         elif isinstance(command, Step):
-            reasons.append(command.reason)
+            reasons += [command.reason] if command.reason else []
             shown.append(secret.mask(str(command)))
             actions.append(command.action)
         elif isinstance(command, Reboot):

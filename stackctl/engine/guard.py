@@ -12,10 +12,10 @@ from stackctl.engine.channel import LostError
 from stackctl.engine.work import NotBackError, Reconnect, Work
 from stackctl.ops.step import Guard
 
-ARMED_SECONDS = 40
+ARMED_SECONDS = 45
 """How long after a guarded operation begins the host waits for word before it restores what was."""
 
-STEP_SECONDS = 15
+STEP_SECONDS = 22
 """Longest that a guarded operation may take: the host must not restore in the middle of it."""
 
 _FRESH_SECONDS = 20
@@ -27,7 +27,15 @@ _BOOT = f"""g={_FOLDER} u=stackctl-guard-boot-@NAME@.service w=$STACKCTL_UNITS/m
 _UNBOOT = """rm -f -- "$w/$u" "$STACKCTL_UNITS/$u"; sync -- "$w" "$STACKCTL_UNITS"
 """
 # Whoever renames the folder first has the say: the restoring script or the operator.
-_ARM = f"""{_BOOT}if [ ! -f "$g/restore" ]; then
+# A transient timer that stops is gone with what it would have started, but only a moment later.
+_ARM = f"""{_BOOT}timer() {{
+  tries=0
+  until e=$(systemd-run --quiet --collect --unit=stackctl-guard-@NAME@ --on-active={ARMED_SECONDS} \\
+    --timer-property=AccuracySec=500ms -- sh "$g/restore" 2>&1); do
+    tries=$((tries + 1)); [ $tries -lt 20 ] || {{ printf '%s\\n' "$e" >&2; return 1; }}; sleep 0.1
+  done
+}}
+if [ ! -f "$g/restore" ]; then
   rm -rf -- "$g" "$g.restoring"; mkdir -p -m 700 -- "$STACKCTL_STATE" "$STACKCTL_STATE/guard" "$g" || exit 1
   @SNAPSHOT@
   {{ printf 'STACKCTL_STATE=%s STACKCTL_UNITS=%s\\n' "$STACKCTL_STATE" "$STACKCTL_UNITS"; cat; }} >"$g/restore" <<'END' || exit 1
@@ -39,10 +47,9 @@ END
 @UNIT@
 END
   sync -- "$STACKCTL_UNITS/$u" "$w" "$STACKCTL_UNITS" || exit 1
-  systemd-run --quiet --collect --unit=stackctl-guard-@NAME@ --on-active={ARMED_SECONDS} \\
-    --timer-property=AccuracySec=500ms -- sh "$g/restore"
+  timer
 else
-  systemctl restart stackctl-guard-@NAME@.timer
+  systemctl stop stackctl-guard-@NAME@.timer && timer
 fi
 """
 

@@ -4,7 +4,7 @@ import io
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Protocol, cast
 
 import paramiko
 
@@ -41,16 +41,25 @@ def through_host(connection: Connection, address: str, port: int, seconds: float
             client.close()
 
 
-class _Raw(io.RawIOBase):
-    """The reading end of a channel."""
+class Receiving(Protocol):
+    """What can be received from, as from a socket."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def recv(self, size: int, /) -> bytes:
+        """What has come, and has no more than `size` bytes; nothing at the end."""
+
+
+class Incoming(io.RawIOBase):
+    """The reading end of what is no real socket."""
+
+    def __init__(self, channel: Receiving) -> None:
         self.channel = channel
 
     def readable(self) -> bool:
+        """It is for nothing else."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As much as has come."""
         data = self.channel.recv(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -65,7 +74,10 @@ class _Carried:
     def makefile(self, mode: str) -> io.BufferedReader:
         """For reading alone."""
         assert mode == "rb"  # noqa: S101 - what http.client asks for
-        return io.BufferedReader(_Raw(self.channel))
+        return io.BufferedReader(Incoming(self.channel))
+
+    def recv(self, size: int) -> bytes:
+        return self.channel.recv(size)
 
     def sendall(self, data: bytes) -> None:
         self.channel.sendall(data)

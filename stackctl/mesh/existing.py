@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from stackctl.core.artifact import FileTemplate
 from stackctl.core.opening import Opening
 from stackctl.mesh.members import members
+from stackctl.mesh.wireguard import forwarding
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.mesh import INTERFACES
 from stackctl.schema.problem import Problem
@@ -18,6 +19,8 @@ class ExistingSpec:
 
     device: str
     address: str
+    forwards: bool = False
+    """Whether the host passes on packets that are not its own."""
 
 
 def resolve(fleet: Fleet, host: str) -> ExistingSpec:
@@ -25,12 +28,12 @@ def resolve(fleet: Fleet, host: str) -> ExistingSpec:
     mesh, own = fleet.network.mesh, fleet.hosts[host].mesh
     assert mesh is not None  # noqa: S101 - asked by the caller
     assert own is not None  # noqa: S101
-    return ExistingSpec(mesh.device, str(own.address))
+    return ExistingSpec(mesh.device, str(own.address), own.hub or bool(own.routes))
 
 
-def templates(spec: ExistingSpec) -> tuple[FileTemplate, ...]:  # noqa: ARG001
-    """None: nothing of it is ours."""
-    return ()
+def templates(spec: ExistingSpec) -> tuple[FileTemplate, ...]:
+    """Nothing of the interface is ours, and what its host passes on is no part of it."""
+    return forwarding() if spec.forwards else ()
 
 
 def openings(fleet: Fleet, host: str) -> tuple[Opening, ...]:  # noqa: ARG001

@@ -11,7 +11,7 @@ import pyrage
 from pyrage.x25519 import Identity
 
 from stackctl.core.finding import FailureError, Finding, FindingsError
-from stackctl.core.secret import NAME, unfit
+from stackctl.core.secret import NAME, is_pem, unfit
 from stackctl.ops import durable, identity, recipients
 
 _LARGEST = 4 * 1024 * 1024
@@ -120,7 +120,7 @@ def _require_fit(name: str, value: str) -> None:
     """Refuse at once what could not be written to a host later."""
     if not value:
         raise FindingsError(Finding(f"age:{name}", "cannot be set: it is empty", "give it a value"))
-    why = unfit(value)
+    why = None if is_pem(value) else unfit(value)
     if why is not None:
         raise FindingsError(Finding(f"age:{name}", f"cannot be set: {why}", "use a value without"))
 

@@ -1,24 +1,22 @@
 """A Docker Compose project, planned from Compose's own configuration hashes."""
 
-import base64
-import json
 import shlex
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyinfra.api import FactBase, operation
+from pyinfra.api import operation
 from pyinfra.context import host
 
+from stackctl.capabilities.serving import Running
 from stackctl.core.artifact import Artifact
-from stackctl.ops import secret
+from stackctl.ops import composestate, replica, secret
+from stackctl.ops.composestate import Container, Project, ProjectState, kept_file
+from stackctl.ops.room import in_turn
 from stackctl.ops.services import Services, difference, environment_files, services
-from stackctl.ops.step import TOLD, Step, changes, files_of
+from stackctl.ops.step import Step, changes, files_of
 from stackctl.ops.trace import saw
 from stackctl.ops.wording import some
-
-KEPT = "/var/lib/stackctl"
-"""Folder with the compose file that each project was last brought up from."""
 
 PULL_SECONDS = 3600
 """A model server's image has up to 20 GB."""
@@ -27,103 +25,23 @@ UP_SECONDS = 900
 """Stopping the old containers waits for their grace period, which is minutes."""
 
 
-@dataclass(frozen=True)
-class Container:
-    """One container of a project as Docker labels it."""
-
-    service: str
-    hash: str
-    state: str
-    image: str
-    id: str = ""
-    """Another container has another one, be it of the same configuration."""
-
-
-@dataclass(frozen=True)
-class ProjectState:
-    """What a project's file wants and what runs; `wanted` is None where there is no Docker to ask."""
-
-    wanted: dict[str, str] | None
-    """Configuration hash by service, of the file as it will be."""
-    containers: tuple[Container, ...]
-    absent: tuple[str, ...]
-    """Images the host does not have."""
-    kept: str | None = None
-    """The compose file that the project was last brought up from, where it is not the wanted one."""
-
-
-class Project(FactBase[ProjectState]):
-    """Compare a compose file, given as text and not yet on the host, with the host's containers."""
-
-    def command(self, project: str, file: str, text: str, images: Sequence[str]) -> str:
-        """Hash the wanted file by Compose itself; `-` reads it from standard input."""
-        name = shlex.quote(project)
-        folder = shlex.quote(file.rsplit("/", 1)[0])
-        listed = " ".join(shlex.quote(image) for image in images)
-        encoded = base64.b64encode(text.encode()).decode()
-        compose = f"docker compose -p {name} --project-directory {folder} -f - config"
-        # Compose 2.26 hashes without the variables of these files, but labels its containers with them.
-        whole = f"{compose} | {compose}" if "env_file" in text else compose
-        return _PROJECT.format(text=encoded, config=whole, name=name, images=listed, kept=_kept(project))
-
-    @staticmethod
-    def default() -> ProjectState:
-        """No Docker."""
-        return ProjectState(None, (), ())
-
-    def process(self, output: Iterable[str]) -> ProjectState:
-        """Tagged lines: `wanted SERVICE HASH`, `container JSON`, `absent IMAGE`, `kept BASE64`, `nodocker`."""
-        wanted: dict[str, str] = {}
-        kept = None
-        containers = []
-        absent = []
-        for line in output:
-            tag, _, rest = line.partition(" ")
-            if tag == "nodocker":
-                return self.default()
-            if tag == "wanted" and rest:
-                service, _, value = rest.partition(" ")
-                wanted[service] = value.strip()
-            if tag == "container" and rest:
-                containers.append(Container(*json.loads(rest)))
-            if tag == "absent":
-                absent.append(rest)
-            if tag == "kept":
-                kept = base64.b64decode(rest).decode(errors="replace")
-        return ProjectState(wanted, tuple(containers), tuple(absent), kept)
-
-
-def _kept(project: str) -> str:
-    return shlex.quote(f"{KEPT}/{project}.compose.yaml")
-
-
-# What somebody once ran with `docker compose run` is none of the project's own containers.
-# The folder is made known by name alone: Compose resolves relative paths against it and need not find it.
-_PROJECT = """command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
-docker info >/dev/null 2>&1 || {{ echo nodocker; exit 0; }}
-set -e
-text={text}
-hashes=$(echo $text | base64 -d | {config} --hash '*')
-printf '%s\\n' "$hashes" | sed 's/^/wanted /'
-docker ps -a --no-trunc --filter label=com.docker.compose.project={name} \
---filter label=com.docker.compose.oneoff=False --format \
-'container ["{{{{.Label "com.docker.compose.service"}}}}","{{{{.Label "com.docker.compose.config-hash"}}}}","{{{{.State}}}}","{{{{.Image}}}}","{{{{.ID}}}}"]'
-for image in {images}; do docker image inspect "$image" >/dev/null 2>&1 || printf 'absent %s\\n' "$image"; done
-[ ! -f {kept} ] || echo $text | base64 -d | cmp -s - {kept} || printf 'kept %s\\n' "$(base64 -w0 {kept})"
-"""
-
-
 @operation()
 def project(
-    project: str, file: Artifact, images: Sequence[str], after: Sequence[Any] = ()
+    project: str,
+    file: Artifact,
+    images: Sequence[str],
+    running: Sequence[Running] = (),
+    after: Sequence[Any] = (),
 ) -> Generator[Step, None, None]:
-    """Have a project's containers as its file says: pulled, created, recreated, removed.
+    """Have a project's containers as its file says: pulled, created, replaced, removed.
 
     `images` are pulled where the host does not have them; one pinned by digest never changes afterwards.
-    `after` names operations that write what Compose reads beside `file`: its hashes are then not final yet.
+    Those of `running` are replaced one after another, each out of rotation, and come back as they were where they do
+    not come up; others all at once. `after` names operations that write what Compose reads beside `file`: its hashes
+    are then not final yet.
     """
     touched = any([changes(operation) for operation in after])
-    written = {path for operation in after for path in files_of(operation)}
+    written = frozenset(path for operation in after for path in files_of(operation))
     text = secret.reveal(file).decode()
     state = host.get_fact(Project, project=project, file=file.path, text=text, images=tuple(images))
     wanted = services(file.content)
@@ -138,18 +56,8 @@ def project(
             hint="check the image's name and that this host reaches its registry",
             known=known,
         )
-    reasons = _reasons(state, wanted, written) if known else ["create the containers"]
-    if not reasons and touched:
-        reasons = ["compare the containers with their changed secrets"]
-    if reasons:
-        yield Step(
-            _bring(project, file, state),
-            reason="; ".join(reasons),
-            action="add" if not state.containers else "change",
-            seconds=UP_SECONDS,
-            hint=f"read `docker compose -p {project} logs` on the host",
-            known=known,
-        )
+    course = _Course(project, file, state, wanted, {item.service: item for item in running}, written)
+    yield from course.steps(touched=touched)
 
 
 def _note(project: str, wanted: Services, state: ProjectState) -> None:
@@ -163,124 +71,130 @@ def _note(project: str, wanted: Services, state: ProjectState) -> None:
         saw(f"container {project}/{item.service}", state=now, image=item.image, **identity)
 
 
-def _bring(project: str, file: Artifact, state: ProjectState) -> str:
+@dataclass(frozen=True)
+class _Course:
+    """How the containers of one project become what is wanted."""
+
+    project: str
+    file: Artifact
+    state: ProjectState
+    services: Services
+    running: Mapping[str, Running]
+    written: frozenset[str]
+
+    def steps(self, *, touched: bool) -> Generator[Step, None, None]:
+        if self.state.wanted is None:
+            yield self._bring("create the containers")
+            return
+        turn, circle = self._turn()
+        apart = [*self._removed(circle), *(self._replaced(service) for service in turn)]
+        left = [service for service in self.state.drained if service in self.found and service not in turn]
+        rest = self._reasons(circle)
+        if not (apart or rest) and touched:
+            rest = ["compare the containers with their changed secrets"]
+        yield from apart
+        if apart or rest:
+            # Without a reason of its own it finishes what the steps before it have begun.
+            yield self._bring("; ".join(rest))
+        yield from (replica.let_in(self.project, service) for service in left)
+
+    @property
+    def found(self) -> dict[str, Container]:
+        return {container.service: container for container in self.state.containers}
+
+    def _before(self, service: str) -> Mapping[str, Any]:
+        return self.state.before.get(service, {})
+
+    def _differs(self, service: str) -> bool:
+        container = self.found.get(service)
+        return container is not None and (
+            container.hash != (self.state.wanted or {}).get(service) or self._has_new_secrets(service)
+        )
+
+    def _has_new_secrets(self, service: str) -> bool:
+        return any(path in self.written for path in environment_files(self.services.get(service, {})))
+
+    def _turn(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        changing = [name for name in self.state.wanted or {} if self._differs(name) and name in self.running]
+        return in_turn(self.state.before, self.services, changing)
+
+    def _removed(self, circle: Sequence[str]) -> Generator[Step, None, None]:
+        wanted = self.state.wanted or {}
+        for name, container in sorted(self.found.items()):
+            if name not in wanted or name in circle:
+                others = some([other for other in circle if other != name])
+                why = (
+                    f"remove {name}" if name not in wanted else f"remove {name}, which {others} makes way for"
+                )
+                yield replica.removed(self.project, name, container.id, self._before(name), why)
+
+    def _replaced(self, service: str) -> Step:
+        item = self.running[service]
+        cost = replica.without(item, self.state.started.get(service))
+        pair = self._before(service), self.services.get(service, {})
+        return replica.replaced(self.project, self.file, item, pair, self._recreate(service), cost)
+
+    def _reasons(self, circle: Sequence[str]) -> list[str]:
+        """What Compose is left to do at once."""
+        wanted, found = self.state.wanted or {}, self.found
+        reasons = []
+        for service in sorted(set(wanted) & set(found) - set(circle)):
+            if self._differs(service):
+                reasons += [] if service in self.running else [self._recreate(service)]
+            elif found[service].state not in {"running", "restarting"}:
+                reasons.append(f"start {service}, it is {found[service].state}")
+        new = sorted({*(set(wanted) - set(found)), *circle})
+        return [*reasons, *([f"create {some(new)}"] if new else [])]
+
+    def _recreate(self, service: str) -> str:
+        after, secrets = self.services.get(service, {}), self._has_new_secrets(service)
+        fields = difference(self._before(service), after) if self._before(service) else ""
+        if fields:
+            return f"recreate {service}: {fields}{', its secrets change' if secrets else ''}"
+        told = "its secrets change" if secrets else "it was made from another configuration"
+        return f"recreate {service}, {told}"
+
+    def _bring(self, reason: str) -> Step:
+        return Step(
+            _bring(self.project, self.file, self.services, empty=self.state.wanted == {}),
+            reason=reason,
+            action="add" if not self.state.containers else "change",
+            seconds=UP_SECONDS,
+            hint=f"read `docker compose -p {self.project} logs` on the host",
+            known=self.state.wanted is not None,
+        )
+
+
+def _bring(project: str, file: Artifact, services_: Services, *, empty: bool) -> str:
     """Compose's command, after which a copy of its file is kept; `up` refuses a project without services."""
     # A run that was cut off may still be at it on the host: two at once end in a conflict over names.
     patiently = f"flock -w {UP_SECONDS // 2} {shlex.quote(f'/run/stackctl-{project}.lock')}"
     path = shlex.quote(file.path)
     whole = f"{patiently} docker compose -p {shlex.quote(project)} -f {path} --progress plain"
-    verb = (
-        "down --remove-orphans"
-        if state.wanted == {}
-        else "up -d --remove-orphans --no-build --pull never --quiet-pull"
-    )
+    verb = "down --remove-orphans" if empty else "up -d --remove-orphans --no-build --pull never --quiet-pull"
     if file.secrets:
         return f"{whole} {verb}"
+    variables = sorted({each for service in services_.values() for each in environment_files(service)})
     return (
         _KEEP.replace("@COMPOSE@", f"{whole} {verb}")
         .replace("@FILE@", path)
-        .replace("@KEPT@", _kept(project))
-        .replace("@FOLDER@", shlex.quote(KEPT))
+        .replace("@KEPT@", shlex.quote(kept_file(project)))
+        .replace("@FOLDER@", shlex.quote(composestate.KEPT))
+        .replace("@PROJECT@", shlex.quote(project))
+        .replace("@VARIABLES@", " ".join(shlex.quote(each) for each in variables))
     )
 
 
-# The copy is of what Compose reads, not of what the file has become since. It only serves to give reasons:
-# a full disk is none to fail.
+# The copy is of what Compose reads, not of what the file has become since. It only serves to give reasons, and to go
+# back to: a full disk is none to fail. What single replicas came up with is older than it.
 _KEEP = """kept=$(mkdir -p -- @FOLDER@ && chmod 700 -- @FOLDER@ &&
   find @FOLDER@ -maxdepth 1 -type f -name '.compose.??????????' -mmin +60 -delete &&
   mktemp -- @FOLDER@/.compose.XXXXXXXXXX) && cp -- @FILE@ "$kept" || kept=
 @COMPOSE@ || { rc=$?; rm -f -- "$kept"; exit $rc; }
-[ -z "$kept" ] || mv -fT -- "$kept" @KEPT@
-"""
-
-
-def _reasons(state: ProjectState, services_: Services, written: Collection[str]) -> list[str]:
-    wanted = state.wanted or {}
-    found = {container.service: container for container in state.containers}
-    before = services(state.kept)
-    reasons = []
-    for service, wanted_hash in sorted(wanted.items()):
-        container = found.get(service)
-        after = services_.get(service, {})
-        secrets = any(path in written for path in environment_files(after))
-        if container is None:
-            continue
-        if container.hash != wanted_hash or secrets:
-            fields = difference(before[service], after) if service in before else ""
-            reasons.append(_recreate(service, fields, secrets=secrets))
-        elif container.state not in {"running", "restarting"}:
-            reasons.append(f"start {service}, it is {container.state}")
-    new, old = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    return [*reasons, *([f"create {some(new)}"] if new else []), *([f"remove {some(old)}"] if old else [])]
-
-
-def _recreate(service: str, fields: str, *, secrets: bool) -> str:
-    if fields:
-        return f"recreate {service}: {fields}{', its secrets change' if secrets else ''}"
-    return (
-        f"recreate {service}, {'its secrets change' if secrets else 'it was made from another configuration'}"
-    )
-
-
-class Answers(FactBase[bool]):
-    """Whether a URL answers 2xx to the host itself."""
-
-    def command(self, url: str) -> str:
-        """Curl's own exit codes do not matter here; no curl counts as no answer."""
-        return f"curl -fsS -m 5 -o /dev/null -- {shlex.quote(url)} 2>/dev/null && echo yes || echo no"
-
-    @staticmethod
-    def default() -> bool:
-        """Not asked."""
-        return False
-
-    def process(self, output: Iterable[str]) -> bool:
-        """`yes` or `no`."""
-        return list(output) == ["yes"]
-
-
-@operation()
-def answering(
-    project: str, service: str, url: str, seconds: int, after: Sequence[Any] = ()
-) -> Generator[Step, None, None]:
-    """Wait until a service of the project answers 2xx at `url`; show its last log lines when it does not."""
-    touched = any([changes(operation) for operation in after])
-    if touched or not host.get_fact(Answers, url=url):
-        yield Step(
-            _WAIT.format(
-                url=shlex.quote(url),
-                project=shlex.quote(project),
-                service=shlex.quote(service),
-                seconds=seconds,
-                told=TOLD,
-            ),
-            reason=f"wait until {service} answers at {url}",
-            action="run",
-            seconds=seconds + 60,
-            hint="the lines above are the container's errors and its last; mend its arguments or image and apply again",
-        )
-
-
-# Three restarts are a crash loop: waiting longer would only hide it; restarts of long ago are none. The time is
-# the kernel's since boot: a wall clock may jump, and a look at a server that hangs takes seconds by itself, so
-# that counting looks would run into the step's own limit and show no log. A server's first error is often
-# hundreds of lines above its last: errors are shown before the last lines.
-_WAIT = """now() {{ cut -d. -f1 /proc/uptime; }}
-end=$(($(now) + {seconds})) before=
-while :; do
-  curl -fsS -m 5 -o /dev/null -- {url} 2>/dev/null && exit 0
-  id=$(docker compose -p {project} ps -aq -- {service} 2>/dev/null | head -n 1)
-  [ -n "$id" ] || {{ echo "there is no container of {service}" >&2; exit {told}; }}
-  restarts=$(docker inspect -f '{{{{.RestartCount}}}}' "$id")
-  [ "$((restarts - ${{before:=$restarts}}))" -lt 3 ] || break
-  [ "$restarts" -lt 3 ] || [ "$(docker inspect -f '{{{{.State.Status}}}}' "$id")" != restarting ] || break
-  [ "$(now)" -lt "$end" ] || break
-  kill -0 "${{STACKCTL_SESSION:-1}}" 2>/dev/null || {{ echo "nobody waits for {service} any more" >&2; exit {told}; }}
-  sleep 1
+[ -z "$kept" ] || mv -fT -- "$kept" @KEPT@ || exit 0
+[ -n "$kept" ] || exit 0
+rm -f -- @FOLDER@/@PROJECT@.*.compose.yaml @FOLDER@/@PROJECT@.*.env
+for file in @VARIABLES@; do
+  [ ! -f "$file" ] || install -m 600 -- "$file" "@FOLDER@/@PROJECT@.${file##*/}" || exit 0
 done
-echo "{service} is $(docker inspect -f '{{{{.State.Status}}}}' "$id"), restarted $restarts times" >&2
-logs() {{ docker logs --tail 500 "$id" 2>&1; }}
-logs | grep -aE '(Error|Exception|panic|fatal): ' | awk '!seen[$0]++' | tail -n 5 >&2
-logs | tail -n 15 >&2
-exit {told}
 """

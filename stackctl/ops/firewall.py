@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
@@ -54,7 +54,7 @@ class Enforcement:
     boot: bool = False
     """Whether the rules are loaded at boot."""
     reread: bool = False
-    """Whether systemd has yet to read the unit's changed definition."""
+    """Whether systemd has yet to read the changed definition of the unit, or of nftables' own."""
     file: str | None = None
     """Hash of the file that was loaded last; None: none was since the boot."""
     told: str | None = None
@@ -96,14 +96,16 @@ class Enforced(FactBase[Enforcement]):
 
 
 @operation()
-def enforced(spec: FirewallSpec, rules: Artifact, unit: Artifact) -> Generator[Step | WriteFiles, None, None]:
+def enforced(
+    spec: FirewallSpec, rules: Artifact, units: Sequence[Artifact]
+) -> Generator[Step | WriteFiles, None, None]:
     """Have these rules in the kernel now and at every boot; what somebody did to them by hand is undone."""
     state = host.get_fact(Enforced)
     present = host.get_fact(Files, wanted=[(rules.path, "0")]).get(rules.path)
     saw(f"table {TABLE}", **({"state": _state(state)} if state.tells else {}))
     saw(f"unit {UNIT}", boot="enabled" if state.boot else "disabled")
-    guard = _guard(rules, unit)
-    written = list(writing([unit, rules], ("nft", "-c", "-f", rules.path), guard))
+    guard = _guard(rules, units)
+    written = list(writing([*units, rules], ("nft", "-c", "-f", rules.path), guard))
     reason = _reason(spec, rules, state, None if present is None else present.content or "")
     if not (written or reason):
         return
@@ -118,10 +120,11 @@ def enforced(spec: FirewallSpec, rules: Artifact, unit: Artifact) -> Generator[S
     )
 
 
-def _guard(rules: Artifact, unit: Artifact) -> Guard:
+def _guard(rules: Artifact, units: Sequence[Artifact]) -> Guard:
     """Former rules are loaded again, and where there were none our table goes; those of others are left alone."""
     load = _LOAD_FORMER.replace("@RULES@", shlex.quote(rules.path))
-    return Guard("firewall", (rules.path, unit.path, _LINK), ("systemctl daemon-reload", load))
+    paths = (rules.path, *(unit.path for unit in units), _LINK)
+    return Guard("firewall", paths, ("systemctl daemon-reload", load))
 
 
 def _state(state: Enforcement) -> str:
@@ -186,10 +189,11 @@ def _shut_out(spec: FirewallSpec, login: Login | None) -> Iterator[Finding]:
     yield Finding(spec.place, what, hint)
 
 
+_REREAD = f"systemctl show -p NeedDaemonReload --value -- {UNIT} nftables.service | grep -q yes"
 # The environment of a login's first processes tells where it came from, whatever sudo makes of the later ones'.
 _LOOK = f"""PATH=$PATH:/usr/sbin:/sbin
 printf 'boot %s\\n' "$(systemctl is-enabled -- {UNIT} 2>/dev/null)"
-printf 'reread %s\\n' "$(systemctl show -p NeedDaemonReload --value -- {UNIT})"
+! {_REREAD} || echo reread yes
 [ ! -f @LOADED@ ] || sed 's/^/loaded /' @LOADED@
 if nft list table {TABLE} >/dev/null 2>&1; then
   printf 'table %s\\n' "$(nft -s list table {TABLE} | sha256sum)"
@@ -207,8 +211,7 @@ done
 true
 """
 
-_LOAD = f"""systemctl is-enabled -q {UNIT} 2>/dev/null && [ "$(systemctl show -p NeedDaemonReload --value {UNIT})" = no ] ||
-  systemctl daemon-reload || exit
+_LOAD = f"""systemctl is-enabled -q {UNIT} 2>/dev/null && ! {_REREAD} || systemctl daemon-reload || exit
 systemctl reset-failed -- {UNIT} 2>/dev/null
 systemctl enable -q -- {UNIT} && systemctl reload-or-restart -- {UNIT} || {{
   rc=$?

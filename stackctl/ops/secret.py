@@ -1,6 +1,7 @@
 """Secret references become values here, in memory only, when a file with one is compared or written."""
 
 import functools
+import hashlib
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
-from stackctl.core.secret import SecretRef, unfit
+from stackctl.core.secret import SecretRef, guessable, unfit
 from stackctl.ops import age
 from stackctl.ops.program import SilentError, output
 from stackctl.schema.wording import similar
@@ -46,7 +47,7 @@ def _read(ref: SecretRef) -> str | FindingsError:
         return error
     if not text:
         return _unavailable(ref, "it is empty", "give it a value")
-    _known.add(text)
+    _known.update((text, *text.splitlines()))
     return text
 
 
@@ -60,15 +61,31 @@ def mask(text: str) -> str:
 
 
 def reveal(artifact: Artifact) -> bytes:
-    """The artifact's exact bytes, secrets filled in."""
+    """The artifact's exact bytes, secrets and hashes of secrets filled in."""
     content = artifact.content
     for ref in artifact.secrets:
-        text = value(ref)
-        why = unfit(text)
-        if why is not None:
-            raise _unavailable(ref, why, "use a value without")
-        content = content.replace(ref.placeholder, text)
+        if ref.hash_placeholder in content:
+            content = content.replace(ref.hash_placeholder, _hashed(ref))
+        if ref.placeholder in content:
+            content = content.replace(ref.placeholder, value(ref) if artifact.is_bare else line(ref))
     return content.encode()
+
+
+def _hashed(ref: SecretRef) -> str:
+    text = value(ref)
+    why = guessable(text)
+    if why is not None:
+        raise _unavailable(ref, why, "make one with `openssl rand -hex 24`")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def line(ref: SecretRef) -> str:
+    """The secret, where it has to fit into something else; FindingsError says which one does not and why."""
+    text = value(ref)
+    why = unfit(text)
+    if why is not None:
+        raise _unavailable(ref, why, "use a value without")
+    return text
 
 
 def _from_environment(ref: SecretRef) -> str:

@@ -4,7 +4,8 @@ import hashlib
 import json
 import shlex
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, IPv4Network, ip_address
+from itertools import combinations, product
 from typing import Any
 
 from pyinfra.api import FactBase, operation
@@ -14,6 +15,7 @@ from stackctl.capabilities import wan
 from stackctl.capabilities.wan import UplinkSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.finding import Finding, FindingsError
+from stackctl.ops import networkd
 from stackctl.ops.filestate import Files
 from stackctl.ops.step import Guard, Step, changes
 from stackctl.ops.trace import saw
@@ -49,6 +51,7 @@ def guard(artifacts: Sequence[Artifact]) -> Guard:
         tuple(paths),
         (
             "systemctl daemon-reload",
+            f"find {networkd.FOLDER} -name {networkd.NAME} -xtype l -delete",
             f"systemctl try-restart {NETWORKD} {RESOLVED}",
             f"if [ -e {unit} ]; then systemctl restart {name}; else systemctl stop {name}; {_FLUSH}fi",
         ),
@@ -60,6 +63,8 @@ _OWN = (
     wan.AGENT_FILE,
     wan.CONFIG_FILE,
     wan.UNIT_FILE,
+    wan.NFTABLES_FILE,
+    wan.ONLINE_FILE,
     wan.NETWORKD_FILE,
     wan.RESOLVED_FILE,
     WANTS,
@@ -79,6 +84,7 @@ def fits(uplinks: Sequence[UplinkSpec], config: Artifact) -> Generator[Step, Non
     if new:
         seen = host.get_fact(Network)
         findings = [finding for uplink in new for finding in _missing(uplink, seen)]
+        findings += _overlapping(uplinks, new, seen)
         findings = findings or list(_others({uplink.interface for uplink in uplinks}, seen))
         if findings:
             raise FindingsError(*findings)
@@ -121,6 +127,28 @@ def _missing(uplink: UplinkSpec, seen: Ways) -> Iterator[Finding]:
     elif uplink.gateway6 not in (None, "auto") and not _reaches(interface, uplink.gateway6):
         what = f"{uplink.interface} has no address by which it reaches {uplink.gateway6}, {_has_what(interface, 6)}"
         yield Finding(where, what, "correct `gateway6`, or give the interface an address in its network")
+
+
+def _overlapping(uplinks: Sequence[UplinkSpec], new: Sequence[UplinkSpec], seen: Ways) -> Iterator[Finding]:
+    """Two routers with one network behind different interfaces, as two of one make bring it by DHCP.
+
+    The kernel would find what is in that network by the first interface alone.
+    """
+    for first, second in combinations(uplinks, 2):
+        if first.interface == second.interface or not (first in new or second in new):
+            continue
+        pairs = product(_networks(first, seen), _networks(second, seen))
+        for one, other in [pair for pair in pairs if pair[0].overlaps(pair[1])][:1]:
+            what = f"{other} on {second.interface} overlaps with `{first.name}`'s network, {one} on {first.interface}"
+            hint = "give one of the two routers another network for its side of the host"
+            yield Finding(f"uplink {second.name}", what, hint)
+
+
+def _networks(uplink: UplinkSpec, seen: Ways) -> tuple[IPv4Network, ...]:
+    """Of the interface, and of more than its own address."""
+    held = seen.interfaces.get(uplink.interface, Interface()).addresses
+    found = (own.network for own in held if isinstance(own, IPv4Interface) and not own.is_link_local)
+    return tuple(dict.fromkeys(network for network in found if network.prefixlen < 32))
 
 
 def _others(uplinks: Collection[str], seen: Ways) -> Iterator[Finding]:
@@ -236,7 +264,8 @@ def gone(guard: Guard) -> Generator[Step, None, None]:
         name, files = shlex.quote(wan.UNIT), " ".join(map(shlex.quote, paths))
         yield Step(
             f"systemctl disable --now {name} 2>/dev/null\n"
-            f"rm -f -- {files} /etc/systemd/network/10-netplan-*.network.d/stackctl.conf\nrm -rf -- {wan.RUN_FOLDER}\n"
+            f"rm -f -- {files} {networkd.FOLDER}/*.network.d/{networkd.NAME}\n"
+            f"rm -rf -- {wan.RUN_FOLDER} {wan.DROPINS}\n"
             f"systemctl daemon-reload\nsystemctl try-restart {NETWORKD} {RESOLVED}\n{_FLUSH}",
             reason=f"stop the agent, and take away {some(left)}",
             action="remove",

@@ -29,7 +29,6 @@ def containers(before: ServingSpec | None, after: ServingSpec) -> Iterator[Diffe
     pulled = tuple(image for image in after.images if before is None or image not in before.images)
     yield from listed("images", (), pulled)
     yield from listed("ports", _ports(before), _ports(after))
-    yield from listed("weights", before.weights if before else (), after.weights)
     yield from listed("volumes", before.project.volumes if before else (), after.project.volumes)
 
 
@@ -56,10 +55,19 @@ def _kept(before: ServingSpec, after: ServingSpec, old: Running, new: Running) -
     was, becomes = before.project.services[old.service], after.project.services[new.service]
     if was != becomes:
         items = _items(_described(before, old.service), _described(after, new.service))
-        note = f"recreated: up to {duration(new.start_seconds)} without this replica"
-        yield Difference("change", "container", new.service, items, note)
-    elif old != new:
-        yield Difference("change", "wait for", new.service, _items(record(old), record(new)))
+        yield Difference("change", "container", new.service, items, f"recreated: {_without(new)}")
+    elif old.waited_for != new.waited_for:
+        fields = ("health_url", "start_seconds")
+        items = _items(*({field: record(each)[field] for field in fields} for each in (old, new)))
+        yield Difference("change", "wait for", new.service, items, "in place: the container runs on")
+
+
+def _without(item: Running) -> str:
+    """For how long it answers nothing, as far as that is known without its host."""
+    told = f"up to {duration(item.start_seconds)}"
+    if item.loads_seconds is not None:
+        told = f"about {duration(item.loads_seconds)}"
+    return f"{told} without {'service' if item.alone else 'this replica'}"
 
 
 def _described(spec: ServingSpec, name: str) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def _described(spec: ServingSpec, name: str) -> dict[str, Any]:
         "image": service.image,
         "command": service.command,
         "devices": _devices(service),
+        "limit": _limits(service),
         "secret": secrets,
         "mount": {mount.target: _source(mount) for mount in service.volumes},
         "port": {f"{port.host_ip}:{port.published}": f"to {port.target}" for port in service.ports},
@@ -98,9 +107,15 @@ def _words(field: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _devices(service: Service) -> tuple[str, ...]:
-    if service.deploy is None:
+    reserved = service.deploy.resources.reservations if service.deploy else None
+    if reserved is None:
         return ("cpu",)
-    return tuple(name for item in service.deploy.resources.reservations.devices for name in item.device_ids)
+    return tuple(name for item in reserved.devices for name in item.device_ids)
+
+
+def _limits(service: Service) -> dict[str, str]:
+    limits = service.deploy.resources.limits if service.deploy else None
+    return {} if limits is None else limits.model_dump(exclude_none=True)
 
 
 def _source(mount: Bind | Volume) -> str:

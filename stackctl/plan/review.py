@@ -1,5 +1,6 @@
 """What a change of the inventory does to the hosts: two renderings compared, and no host asked."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from stackctl.capabilities.gateway import GatewaySpec
 from stackctl.capabilities.gpu import GpuSpec
 from stackctl.capabilities.serving import ServingSpec
 from stackctl.capabilities.wan import WanSpec
+from stackctl.capabilities.weights import WeightsSpec
 from stackctl.core.artifact import Artifact
 from stackctl.core.connection import Connection
 from stackctl.core.job import Job, Part
@@ -21,11 +23,14 @@ from stackctl.plan.drivers import drivers, on_gpus, replaced
 from stackctl.plan.ports import ports
 from stackctl.plan.routes import routes
 from stackctl.plan.uplinks import left, uplinks
+from stackctl.plan.weights import weights
 from stackctl.schema.fleet import Fleet
 
 _Spec = TypeVar("_Spec")
 _HOST = "host"
 """Heads what is a host's own and no capability's: its roles and the way in."""
+_ENOUGH = 2
+"""Replicas that stay, of which one goes on answering while the other is replaced; one that nothing happens to counts so."""
 _NOT_THE_WAY_IN = ("host", "known_hosts")
 
 
@@ -179,25 +184,39 @@ def _differences(before: Any, after: Any) -> Iterator[Difference]:
         yield from uplinks(before, after)
     elif isinstance(after, FirewallSpec):
         yield from ports(before, after)
+    elif isinstance(after, WeightsSpec):
+        yield from weights(before, after)
     else:
         yield from settings(before, after)
 
 
 def _interruptions(before: Side, after: Side) -> Iterator[Interruption]:
-    """Models none of whose replicas is left running; one that an apply no longer manages is not routed to."""
+    """Models that nobody answers for a while; one that an apply no longer manages is not routed to.
+
+    Replicas are replaced one after another, so that of two that stay where they are one always answers.
+    """
     old, new = _specs(before, ServingSpec) if after.fleet else {}, _specs(after, ServingSpec)
     was, becomes = _specs(before, GpuSpec), _specs(after, GpuSpec)
-    survivors = {
-        item.model
-        for host, spec in old.items()
-        for item in spec.running
-        if item.service in unchanged(spec, new.get(host))
-        and not (item.service in on_gpus(spec) and replaced(was.get(host), becomes.get(host)))
-    }
-    for model in sorted({item.model for spec in old.values() for item in spec.running} - survivors):
-        placed = _placed(new, model)
-        hosts = tuple(sorted({*_placed(old, model), *placed}))
-        yield Interruption(model, max(placed.values(), default=0), hosts)
+    down = {host for host, spec in old.items() if replaced(was.get(host), becomes.get(host))}
+    survivors: Counter[str] = Counter()
+    for host, spec in old.items():
+        alike, stays = unchanged(spec, new.get(host)), _services(new.get(host))
+        falling = on_gpus(spec) if host in down else frozenset()
+        # A host whose driver is replaced takes all that it has on GPUs down at once.
+        together = {item.model for item in spec.running if item.service in falling and item.service in stays}
+        survivors.update(together)
+        apart = [item for item in spec.running if item.service in stays and item.service not in falling]
+        survivors.update(item.model for item in apart if item.service not in alike)
+        survivors.update({item.model: _ENOUGH for item in apart if item.service in alike})
+    for model in sorted({item.model for spec in old.values() for item in spec.running}):
+        if survivors[model] < _ENOUGH:
+            placed = _placed(new, model)
+            hosts = tuple(sorted({*_placed(old, model), *placed}))
+            yield Interruption(model, max(placed.values(), default=0), hosts)
+
+
+def _services(spec: ServingSpec | None) -> frozenset[str]:
+    return frozenset() if spec is None else frozenset(spec.project.services)
 
 
 def _placed(serving: Mapping[str, ServingSpec], model: str) -> dict[str, int]:

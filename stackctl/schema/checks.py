@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
+from stackctl.schema import arguments, image_name
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.problem import Problem
 from stackctl.schema.serving import CPU, Placement
@@ -24,6 +25,8 @@ def check(fleet: Fleet) -> Iterator[Problem]:
     for model, placements in fleet.placements.items():
         yield from _model(fleet, model, placements)
     yield from _shared_gpus(fleet)
+    yield from arguments.check(fleet)
+    yield from image_name.check(fleet)
     yield from _ports(fleet)
     yield from _gateway(fleet)
     yield from _secrets(fleet)
@@ -91,23 +94,35 @@ def _placement(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iter
         hint = f"add it: `hosts.{placement.host}.roles: [{', '.join((*host.roles, 'models'))}]`"
         yield Problem((*key, "host"), what, hint)
     for index, device in enumerate(placement.devices):
-        if device != CPU and device not in host.gpus:
+        if device != CPU and host.card(device) is None:
             what = f"{placement.host} has no device `{device}`"
-            yield Problem((*key, "devices", index), what, similar(device, (*host.gpus, CPU)))
+            yield Problem((*key, "devices", index), what, similar(device, (*host.devices, CPU)))
     if CPU in placement.devices and len(placement.devices) > 1:
         yield Problem(
             (*key, "devices"), "a model runs on `cpu` or on GPUs, not on both", "name one kind of device"
         )
-    yield from _count(fleet, model, placement, key)
+    if model in fleet.models:
+        yield from _count(fleet, model, placement, key)
+        yield from _sizes(fleet, model, placement, key)
 
 
 def _count(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iterator[Problem]:
-    server = fleet.models.get(model)
-    needed = server.devices_needed if server is not None else None
+    needed = fleet.server(model, placement).devices_needed
     if needed is not None and len(placement.devices) != needed:
         what = f"`{model}` runs on {needed} device{'s' * (needed > 1)}, {len(placement.devices)} given"
-        hint = f"name {needed}, or change `models.{model}.tensor_parallel`"
-        yield Problem((*key, "devices"), what, hint)
+        own = placement.tensor_parallel is not None
+        setting = "`tensor_parallel` beside them" if own else f"`models.{model}.tensor_parallel`"
+        spread = hasattr(fleet.models[model], "tensor_parallel")
+        yield Problem(
+            (*key, "devices"), what, f"name {needed}" + (f", or change {setting}" if spread else "")
+        )
+
+
+def _sizes(fleet: Fleet, model: str, placement: Placement, key: Key) -> Iterator[Problem]:
+    server = fleet.models[model]
+    for name in server.unsizable(placement.sizes):
+        what = f"is no setting of `{model}`, a server of the kind `{server.server}`"
+        yield Problem.at(*key, name, what=what, hint="take it out")
 
 
 def _shared_gpus(fleet: Fleet) -> Iterator[Problem]:

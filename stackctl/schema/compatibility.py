@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from stackctl.nvidia.families import family
-from stackctl.schema import driver_fit, image_fit
+from stackctl.schema import driver_fit, image_fit, instances
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.gpu import Gpu
 from stackctl.schema.gpu_host import GpuHost, gpu_host
@@ -16,17 +16,20 @@ def problems(fleet: Fleet) -> Iterator[Problem]:
     hosts = {name: gpu_host(name, host) for name, host in fleet.hosts.items()}
     for item in hosts.values():
         yield from _cards(item)
+        yield from instances.problems(item)
         yield from driver_fit.problems(item)
     for model, placements in fleet.placements.items():
         for index, placement in enumerate(placements):
             for number, device in enumerate(placement.devices):
                 found = hosts.get(placement.host)
-                if found is None or device not in found.host.gpus:
+                card = None if found is None else found.host.card(device)
+                if found is None or card is None:
                     continue
                 key: Key = ("placements", model, index, "devices", number)
-                yield from _use(found, device, model, key)
-                if model in fleet.models and device in found.families:
-                    yield from image_fit.problems(found, device, model, fleet.demand(model), key)
+                yield from _use(found, card, model, key)
+                yield from instances.placed(found, placement.devices, device, key)
+                if model in fleet.models and card in found.families:
+                    yield from image_fit.problems(found, card, model, fleet.demand(model), key)
 
 
 def _cards(gpu_host: GpuHost) -> Iterator[Problem]:

@@ -79,7 +79,7 @@ def _end(host: GpuHost) -> Iterator[Problem]:
 
 
 def _bad(host: GpuHost) -> Iterator[Problem]:
-    cut = {bool(_cut(host, name)) for name, gpu in host.host.gpus.items() if gpu.use == "containers"}
+    cut = {bool(host.host.mig(name)) for name, gpu in host.host.gpus.items() if gpu.use == "containers"}
     for bad in branches.known_bad(host.version or ()):
         if bad.when != "mixed-mig" or len(cut) > 1:
             what = f"{host.pinned} {bad.reason}, as all versions from {shown(bad.first)} to {shown(bad.last)}"
@@ -88,18 +88,13 @@ def _bad(host: GpuHost) -> Iterator[Problem]:
 
 def _mig(host: GpuHost) -> Iterator[Problem]:
     for gpu, known in host.families.items():
-        if _cut(host, gpu) and not known.mig:
+        if host.host.mig(gpu) and not known.mig:
             own = host.host.gpus[gpu].tuning.mig is not None
             key = host.key("gpus", gpu, "tuning", "mig") if own else host.key("driver", "tuning", "mig")
             hint = (
                 "take it out" if own else f"write it with the GPUs that have MIG, or `mig: []` with `{gpu}`"
             )
             yield Problem(key, f"{card(gpu, known)} has no MIG", hint)
-
-
-def _cut(host: GpuHost, gpu: str) -> tuple[str, ...]:
-    own = host.host.gpus[gpu].tuning.mig
-    return (own if own is not None else host.driver.tuning.mig) or ()
 
 
 def _modules(host: GpuHost, *, settled: bool) -> Iterator[Problem]:

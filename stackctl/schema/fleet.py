@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from stackctl.schema.network import Network
 from stackctl.schema.secret import Secret
 from stackctl.schema.serving import Placement
 from stackctl.schema.snapshot import Snapshot, SnapshotName, directory, named
+from stackctl.schema.weights import Weights
 from stackctl.servers import ModelServer
 from stackctl.servers.base import HubWeights
 
@@ -40,8 +41,13 @@ class Environment(Model):
     """Names that hold on every host."""
     gateway: Gateway = Gateway()
     """The stable URLs, on every host with the role `gateway`."""
+    weights: Weights = Weights()
+    """Where hosts get the weights of model repositories from."""
     secrets: Mapping[SecretName, Secret] = Field(default_factory=dict)
     """Where this environment's secrets are found, by the names that the catalogue uses."""
+    locked: Literal["required", "optional"] = "optional"
+    """`required`: hosts get only images and model repositories that `inventory/images.lock` and
+    `inventory/weights.lock` have; everything else is refused before any host is touched."""
     lab: Lab | None = None
     """Makes the environment a lab of virtual hosts on this machine."""
 
@@ -78,6 +84,10 @@ class Fleet(Environment):
         """An image as hosts pull it: by digest where `images.lock` has one."""
         locked = self.digests.get(image)
         return image if locked is None else f"{image.rpartition(':')[0]}@{digest(locked)}"
+
+    def server(self, model: str, placement: Placement) -> ModelServer:
+        """A model's server as a placement of it sizes it; all else is the catalogue's."""
+        return self.models[model].sized(placement.sizes)
 
     def snapshot(self, model: str) -> Snapshot | None:
         """A model's repository as `weights.lock` has it; None where it has none, or the model no repository."""

@@ -26,6 +26,11 @@ MigProfile = Annotated[
     str,
     Form(r"[1-7](c\.[1-7])?g\.[0-9]+gb(\+[a-z.]+)*", "a MIG profile, such as `3g.40gb`"),
 ]
+Memory = Annotated[str, Form(r"[1-9][0-9]*[MG]", "a number and `M` or `G`")]
+MigUuid = Annotated[
+    str,
+    Form(r"MIG-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "`MIG-` and a UUID, as `nvidia-smi -L` prints it"),
+]
 DriverSource = Literal["nvidia", "distribution", "existing", "none"]
 Modules = Literal["auto", "open", "proprietary"]
 
@@ -107,10 +112,18 @@ class Gpu(Model):
     """Where the card sits. A card, a riser or a firmware setting can move it, so that `id` is compared as well."""
     id: PciId | None = None
     """Vendor and device; tells the GPU's family, against which driver and images are checked."""
+    memory: Memory | None = None
+    """Memory of the card as `nvidia-smi` prints it, `24G` or `24564M`, where its `id` does not tell.
+
+    What models need is compared with it. Wins over what is known of the card by its `id`."""
     use: Literal["containers", "passthrough"] = "containers"
     """Who gets it: models in containers, or a virtual machine."""
     tuning: Tuning = Tuning()
     """In place of the host's `driver.tuning`, setting by setting."""
+    instances: Mapping[GpuName, MigUuid] = Field(default_factory=dict)
+    """MIG instances of the card by short names of your choice, which placements use as they do a GPU's.
+
+    `stackctl doctor` tells their UUIDs once `tuning.mig` has made them; a card that is cut anew has others."""
 
 
 Gpus = Mapping[GpuName, Gpu]

@@ -62,3 +62,24 @@ class Host(Profile):
     """GPUs by a short name of your choice."""
     mesh: Member | None = None
     """Its place in the environment's `network.mesh`."""
+
+    def card(self, device: str) -> str | None:
+        """Name of the GPU that a device is, or is an instance of; None: the host has no such device."""
+        if device in self.gpus:
+            return device
+        return next((name for name, gpu in self.gpus.items() if device in gpu.instances), None)
+
+    def uuid(self, device: str) -> str | None:
+        """UUID of a GPU or of an instance of one; None: it is not known, or there is no such device."""
+        card = self.card(device)
+        return None if card is None else self.gpus[card].instances.get(device, self.gpus[card].uuid)
+
+    def mig(self, card: str) -> tuple[str, ...]:
+        """Profiles of the instances that a GPU is cut into; none where it is left whole, or nobody looks."""
+        own = self.gpus[card].tuning.mig
+        return (own if own is not None else self.driver.tuning.mig) or ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """GPUs and instances of GPUs by their names."""
+        return (*self.gpus, *(name for gpu in self.gpus.values() for name in gpu.instances))

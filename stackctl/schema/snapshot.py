@@ -12,14 +12,15 @@ from stackctl.servers.base import HubWeights
 COMMIT = r"[0-9a-f]{40}"
 Commit = Annotated[str, Form(COMMIT, "a commit of 40 hexadecimal digits")]
 Sha256 = Annotated[str, Form(r"[0-9a-f]{64}", "64 hexadecimal digits")]
-FilePath = Annotated[
-    str,
-    Form(
-        r"[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*(/[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*)*",
-        "a path in the repository, without `..` and hidden files",
-    ),
-]
+FILE = r"[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*(/[A-Za-z0-9_@+=][A-Za-z0-9._@+=-]*)*"
+FilePath = Annotated[str, Form(FILE, "a path in the repository, without `..` and hidden files")]
 SnapshotName = Annotated[str, Form(r"[\w.-]+/[\w.-]+@[\w./-]+", "`owner/name@revision` as in the catalogue")]
+
+
+_READ_RATE = 500_000_000
+"""Bytes of weights a second: a SATA disk, read in order."""
+_BEGIN_SECONDS = 30
+"""What a server does besides; measured for vLLM with next to no weights on an idle machine."""
 
 
 class LockedFile(Model):
@@ -45,6 +46,11 @@ class Snapshot(Model):
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files.values())
+
+    @property
+    def loads_seconds(self) -> int:
+        """How long a server is assumed to take until it answers, before a start of it has been measured."""
+        return _BEGIN_SECONDS + self.size // _READ_RATE
 
 
 def named(weights: HubWeights) -> str:

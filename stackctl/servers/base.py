@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -17,9 +17,13 @@ from stackctl.core.form import (
     Form,
     ImageName,
     SecretName,
+    Size,
     TextOrNumber,
+    UrlPath,
 )
 from stackctl.core.model import Model
+from stackctl.fit.sizing import Sizing
+from stackctl.servers.unknown import Unknown
 
 Api = Literal[
     "chat",
@@ -39,6 +43,11 @@ Api = Literal[
 
 KINDS = frozenset({"<local>", "<hub>", "<text>", "<secret>", "<digest>", "<image>"})
 """How pydantic's errors name the branch of a union; no step of an inventory's own."""
+
+
+FilePattern = Annotated[
+    str, Form(r"[A-Za-z0-9_@+=*?\[\]!./-]+", "a path in the repository, with `*` and `?` for what differs")
+]
 
 
 class LocalWeights(Model):
@@ -63,6 +72,11 @@ class HubWeights(Model):
         str, Form(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*", "a branch, a tag or a commit")
     ] = "main"
     """Branch, tag or commit; `weights.lock` pins it to a commit and every file of that."""
+    files: tuple[FilePattern, ...] = ()
+    """Which files of it are fetched, `["*.json", "model-*.safetensors"]`, where the usual ones are too many or few.
+
+    Usual is all but hidden files, papers, pictures and, beside safetensors, weights in other formats.
+    """
 
 
 def _kind_of_weights(value: Any) -> str:
@@ -159,6 +173,15 @@ def once_each(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class WarmUp:
+    """A small request that a server answers more slowly the first time than ever after."""
+
+    path: str
+    fields: Mapping[str, str | int]
+    """The JSON body, to which `model` is added."""
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """How a server is talked to."""
 
@@ -175,6 +198,8 @@ class Endpoint:
 
     For servers whose health path goes on answering 200 until they are gone; None: the health path tells.
     """
+    warm_up: WarmUp | None = None
+    """Sent once to a replica that has been updated, before it gets requests again; None: its health is enough."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +221,20 @@ class Launch:
     """Size of /dev/shm; None: Docker's 64M are enough."""
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Places in the container that outlive it, by name."""
+    entrypoint: tuple[str, ...] = ()
+    """Program in place of the image's own; empty: the image's."""
+    weights_at: str | None = None
+    """Where the container looks for its weights; None: below /weights."""
+    more_weights: tuple[str, ...] = ()
+    """Further directories below the host's `weights`, seen at the same path below /weights."""
+    user: str | None = None
+    """User and group that it runs as; None: the image's."""
+    temporary: tuple[str, ...] = ()
+    """Places in the container that are kept in memory, and empty at every start."""
+    read_only: bool = False
+    """Whether it may write to its volumes and temporary places alone."""
+    confined: bool = False
+    """Whether it goes without the rights that Docker gives to root in a container."""
 
 
 class Server(Model):
@@ -205,8 +244,16 @@ class Server(Model):
     """Container image with its version. `images.lock` pins it to a digest."""
     api: Annotated[tuple[Api, ...], Field(min_length=1), AfterValidator(once_each)]
     """APIs that the model answers; the gateway refuses the paths of all others."""
+    paths: Annotated[tuple[UrlPath, ...], AfterValidator(once_each)] = ()
+    """Paths besides those of `api` that requests may POST to, such as `/v1/messages`."""
+    reads: Annotated[tuple[UrlPath, ...], AfterValidator(once_each)] = ()
+    """Paths that requests may GET, as /m/NAME/PATH, such as `/v1/audio/voices`."""
     weights: Weights | None = None
     """Where the weights are; leave out when they are in the image."""
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    """Processors that it may take of its host; unset: all."""
+    memory: Size | None = None
+    """Memory of the host that it may take, such as `64G`, above which it is killed; unset: all."""
     env: EnvironmentVariables = Field(default_factory=dict)
     """Environment variables of the container; a secret is written `{secret: NAME}`."""
     start_seconds: Annotated[int, Field(ge=10, le=86400)] = 1800
@@ -229,6 +276,29 @@ class Server(Model):
     def memory_share(self) -> float | None:
         """Share of each GPU's memory it takes; None: it does not say."""
         return None
+
+    @property
+    def sizing(self) -> Sizing | None:
+        """What its arguments have to do with memory; None: how it takes memory is not known."""
+        return None
+
+    def unsizable(self, sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """Those of a placement's sizes that this kind has no setting for."""
+        return tuple(name for name in sizes if name not in type(self).model_fields)
+
+    def sized(self, sizes: Mapping[str, int]) -> Self:
+        """The same server with a placement's sizes in place of the catalogue's; the unsizable are left out."""
+        known = {name: value for name, value in sizes.items() if name in type(self).model_fields}
+        return self.model_copy(update=known) if known else self
+
+    @property
+    def own_paths(self) -> tuple[str, ...]:
+        """Paths besides those of `api` that the gateway lets POST requests through to."""
+        return self.paths
+
+    def unknown(self) -> Iterable[Unknown]:
+        """Arguments and choices that its program does not take, as far as that is known."""
+        return ()
 
     @abstractmethod
     def endpoint(self) -> Endpoint:

@@ -92,6 +92,19 @@ def test_a_new_lease_is_followed(network: Rig) -> None:
     running.until("lte")  # nobody is at that address
 
 
+def test_a_further_address_of_an_uplink_in_reserve_is_answered_from_by_that_uplink(network: Rig) -> None:
+    network.run("host", "ip", "addr", "add", "198.51.100.3/24", "dev", "wan2")
+    running = started(network)
+    assert running.active == ["fibre"]
+    route = ("host", "ip", "route", "get", "9.9.9.9", "from", "198.51.100.3")
+    until(lambda: "via 198.51.100.1 dev wan2 table 202" in network.run(*route))
+
+    network.run("host", "ip", "addr", "add", "198.51.100.4/32", "dev", "wan2")
+    until(lambda: "from 198.51.100.4 lookup 202" in network.run("host", "ip", "rule"), 8)
+    network.run("host", "ip", "addr", "del", "198.51.100.4/32", "dev", "wan2")
+    until(lambda: "from 198.51.100.4" not in network.run("host", "ip", "rule"), 8)
+
+
 def test_a_host_that_boots_with_a_dead_uplink_takes_the_other_and_is_ready_then(network: Rig) -> None:
     network.gateway(1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:

@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,30 @@ def test_the_rules_look_up_what_is_near_then_the_tunnel_then_marks_then_sources_
         "pref 120 from 203.0.113.2 lookup 201 protocol 201",
         "pref 121 from 198.51.100.2 lookup 202 protocol 201",
         "pref 200 lookup 200 protocol 201",
+    ]
+
+
+def test_what_comes_from_any_address_of_an_uplinks_interface_leaves_by_it() -> None:
+    block = ("192.0.2.7/32", "198.51.100.2/29", "198.51.100.3/29", "2001:db8::2/64")
+    ports = PORTS | {"lte": Port(carrier=True, ways={4: SECOND}, addresses=block)}
+
+    assert [line for line in rules(config(), WELL, ports, {}, 4) if "pref 121" in line] == [
+        "pref 121 from 198.51.100.2 lookup 202 protocol 201",
+        "pref 121 from 192.0.2.7 lookup 202 protocol 201",
+        "pref 121 from 198.51.100.3 lookup 202 protocol 201",
+    ]
+
+
+def test_uplinks_on_one_interface_have_the_addresses_of_their_gateways_networks() -> None:
+    held = ("198.51.100.2/24", "198.51.100.3/24", "203.0.113.2/24", "203.0.113.3/24")
+    ports = {name: replace(port, addresses=held) for name, port in PORTS.items()}
+    written = config(FIBRE, replace(LTE, interface=FIBRE.interface))
+
+    assert [line.split()[1:5] for line in rules(written, WELL, ports, {}, 4) if "from" in line] == [
+        ["120", "from", "203.0.113.2", "lookup"],
+        ["120", "from", "203.0.113.3", "lookup"],
+        ["121", "from", "198.51.100.2", "lookup"],
+        ["121", "from", "198.51.100.3", "lookup"],
     ]
 
 
@@ -205,6 +230,15 @@ TWO = interface(("inet", "198.18.0.5", 24), ("inet", "192.0.2.7", 24))
             ],
             Way("192.0.2.7", "192.0.2.1"),
         ),
+        (
+            {"gateway": "auto"},
+            [
+                {"dev": "wan1", "gateway": "192.0.2.9", "metric": 100},
+                {"dev": "wan1", "gateway": "192.0.2.1", "metric": 100},
+                {"dev": "wan1", "gateway": "192.0.2.8", "metric": 200},
+            ],
+            Way("192.0.2.7", "192.0.2.1"),
+        ),
     ],
 )
 def test_an_uplink_is_left_by_the_router_and_the_address_that_are_there(
@@ -213,6 +247,7 @@ def test_an_uplink_is_left_by_the_router_and_the_address_that_are_there(
     port = port_of(uplink("fibre", 1, **given), TWO, {4: defaults, 6: []}, Port())
 
     assert (port.carrier, port.ways) == (True, {4: way} if way else {})
+    assert port.addresses == ("192.0.2.7/24", "198.18.0.5/24")
     assert port.networks == ("192.0.2.0/24", "198.18.0.0/24")
 
 

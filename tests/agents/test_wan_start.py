@@ -55,6 +55,16 @@ def test_an_agent_that_starts_anew_knows_what_an_operator_asked_for() -> None:
     assert (state.forced, state.paused, state.switches) == ("lte", True, 1)
 
 
+def test_an_agent_that_starts_anew_holds_what_an_operator_asked_for_and_fell_before() -> None:
+    before = settled().order("switch", "lte").run(3, lte="dead").run(10)
+    told = described(before.config, before.state, dict.fromkeys(before.config.ranked, Port()), before.now, 0)
+    course = Course(config(), active=("fibre",), kept=recalled(told))
+    course.now = before.now
+    course.run(3, lte="dead").run(20)
+
+    assert (course.state.forced, course.switches) == ("lte", [])
+
+
 def test_a_dead_uplink_is_left_also_right_after_a_new_start() -> None:
     assert Course(config(), active=("fibre",)).run(3, fibre="dead").switches == [("lte",)]
 

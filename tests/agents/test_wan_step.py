@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stackctl.agents.wan import Answer, Link, Tick
+from stackctl.agents.wan import Answer, Asked, Link, Tick, quality
 from tests.agents.wan_course import BALANCED, Course, config, settled, uplink
 
 HOLD = BALANCED.hold
@@ -189,6 +189,43 @@ def test_an_uplink_that_was_asked_for_and_dies_is_left_until_it_is_back() -> Non
     assert course.state.active == ("fibre",)
 
     assert course.run(300).state.active == ("lte",)
+
+
+def test_an_uplink_that_was_asked_for_and_flaps_has_its_hold_to_stay_well_for() -> None:
+    course = settled().order("switch", "lte").run(3, lte="dead")
+    back = course.now
+    course.run(300)
+
+    assert course.switches == [("lte",), ("fibre",), ("lte",)]
+    assert course.times[2] - back == pytest.approx(HOLD + BALANCED.up_after * BALANCED.interval, abs=1)
+
+
+def test_an_operator_who_asks_again_has_an_uplink_at_once_that_is_held() -> None:
+    course = settled().order("switch", "lte").run(3, lte="dead").run(10)
+    assert (course.state.active, course.phases()["lte"]) == (("fibre",), "recovering")
+
+    assert course.order("switch", "lte").state.active == ("lte",)
+
+
+def test_an_uplink_that_was_asked_for_stays_in_use_where_all_were_down_and_came_back() -> None:
+    course = settled().order("switch", "lte").run(20, fibre="dead", lte="dead").run(300)
+
+    assert course.switches == [("lte",)]
+
+
+def test_what_a_target_lost_that_is_asked_no_more_does_not_count() -> None:
+    course = settled()
+    for _ in range(30):
+        course.now += 0.5
+        course.see(Answer("fibre", 0, 0.02)).see(Answer("fibre", 1, None)).see(Answer("fibre", 2, None))
+        if course.phases()["fibre"] == "degraded":
+            break
+    assert course.phases()["fibre"] == "degraded"
+
+    course.see(Asked("fibre", frozenset({0})))
+
+    assert quality(course.state.uplinks["fibre"], course.config.quorum) == (0.0, 0.02)
+    assert course.phases()["fibre"] == "recovering"
 
 
 def test_while_it_is_paused_nothing_is_moved_and_the_verdicts_go_on() -> None:

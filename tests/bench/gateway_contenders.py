@@ -135,7 +135,7 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def _gateway(edit: Callable[[str], str] = str) -> AbstractContextManager[Gateway]:
-    return running("max_connections: 512", edit, chat=[cast("Stub", _Elsewhere(BACKEND))])
+    return running("max_connections: 512", edit=edit, chat=[cast("Stub", _Elsewhere(BACKEND))])
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,16 @@ def test_hosts_with_gpus_for_containers_get_the_toolkit_at_one_version(tmp_path:
     assert spec.toolkit.uuids == (GPU,)
 
 
+def test_of_a_card_that_is_cut_the_instances_that_have_a_name_must_be_described(tmp_path: Path) -> None:
+    part = "MIG-00000000-0000-4000-8000-00000000000a"
+    card = f"{{uuid: {GPU}, tuning: {{mig: [3g.40gb]}}, instances: {{half: {part}}}}}"
+    spec = docker.resolve(fleet(tmp_path, host(f"gpus: {{x: {card}}}")), "a")
+
+    assert spec is not None
+    assert spec.toolkit is not None
+    assert spec.toolkit.uuids == (part,)
+
+
 def test_who_wants_no_toolkit_or_has_no_gpu_for_containers_gets_none(tmp_path: Path) -> None:
     passed = "{pci: '0000:41:00.0', id: '10de:2684', use: passthrough}"
     settings = (

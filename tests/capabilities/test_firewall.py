@@ -59,6 +59,7 @@ def test_a_host_without_the_setting_is_left_as_it_is(tmp_path: Path) -> None:
 def test_a_capability_s_ports_are_let_in_for_whom_they_are_meant(tmp_path: Path) -> None:
     assert let_in(spec(tmp_path, LAN)) == [
         "22/tcp ssh: management 10.9.0.0/24",
+        "7980/tcp drained replicas: edge 10.0.0.11/32",
         "8000/tcp replica of chat: edge 10.0.0.11/32",
     ]
 
@@ -66,6 +67,7 @@ def test_a_capability_s_ports_are_let_in_for_whom_they_are_meant(tmp_path: Path)
 def test_in_a_mesh_hosts_are_let_in_by_its_interface_alone(tmp_path: Path) -> None:
     assert let_in(spec(tmp_path, MESH)) == [
         "22/tcp ssh: mesh 10.77.0.0/24 by mesh0, management 10.9.0.0/24",
+        "7980/tcp drained replicas: edge 10.77.0.11/32 by mesh0",
         "8000/tcp replica of chat: edge 10.77.0.11/32 by mesh0",
     ]
 
@@ -110,6 +112,7 @@ def test_ports_of_others_are_let_in_for_those_who_are_written(tmp_path: Path) ->
     assert let_in(spec(tmp_path, LAN, settings)) == [
         "22/tcp ssh: management 10.9.0.0/24",
         "5353/udp a game: everybody",
+        "7980/tcp drained replicas: edge 10.0.0.11/32",
         "8000/tcp replica of chat: edge 10.0.0.11/32",
         "9100/tcp exporters: management 10.9.0.0/24, edge 10.0.0.11/32,  10.8.0.4/32",
         "9400/tcp exporters: management 10.9.0.0/24, edge 10.0.0.11/32,  10.8.0.4/32",
@@ -122,7 +125,7 @@ def test_a_host_by_the_name_of_everybody_is_one_host(tmp_path: Path) -> None:
         "{management: [10.9.0.0/24], open: [{ports: [9100], sources: [everybody], reason: node exporter}]}"
     )
 
-    assert let_in(spec(tmp_path, text, settings))[2] == "9100/tcp node exporter: everybody 10.0.0.11/32"
+    assert let_in(spec(tmp_path, text, settings))[3] == "9100/tcp node exporter: everybody 10.0.0.11/32"
 
 
 def test_uplinks_are_outside_without_being_written_again(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_addresses_from_dhcp_under_netplan(tmp_path: Path) -> None:
 def test_without_name_servers_of_ones_own_those_of_dhcp_stay(tmp_path: Path) -> None:
     files = rendered(tmp_path, host(TWO, more="os: ubuntu-24.04"))
 
-    [dropin] = [text for path, text in files.items() if "wan1.network.d" in path]
+    dropin = files["etc/stackctl/networkd/wan1.conf"]
     assert "UseDNS" not in dropin
     assert "DNS" not in files["etc/systemd/resolved.conf.d/stackctl-wan.conf"]
 

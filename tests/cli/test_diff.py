@@ -40,7 +40,7 @@ def test_another_image_recreates_the_container(capsys: Capsys, folder: Path) -> 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[:3] == [
         "gpu1",
-        "  ~ serving  container chat  recreated: up to 30 min without this replica",
+        "  ~ serving  container chat  recreated: up to 30 min without service",
         "      image vllm/vllm-openai:v0.33.0 → vllm/vllm-openai:v0.34.0",
     ]
 
@@ -60,7 +60,7 @@ def test_an_older_revision_can_be_named(capsys: Capsys, folder: Path) -> None:
     ended = stackctl(capsys, "diff", "test", "--against", "HEAD~1", cwd=folder)
     assert ended.out.endswith(
         "! chat is served no more: it is placed nowhere\n"
-        "test against HEAD~1: 2 hosts changed; 1 container removed; 4 files.\n"
+        "test against HEAD~1: 2 hosts changed; 1 container removed; 5 files.\n"
     )
 
 
@@ -116,7 +116,7 @@ def test_of_an_environment_that_was_taken_away_every_host_goes(capsys: Capsys, f
     lines = stackctl(capsys, "diff", "test", cwd=folder).out.splitlines()
 
     assert lines[0] == "edge, gpu1, gpu2  no longer in the inventory"
-    assert lines[-1] == "test against HEAD: 3 hosts removed; 12 files."
+    assert lines[-1] == "test against HEAD: 3 hosts removed; 18 files."
     assert not [line for line in lines if line.startswith("!")]  # nobody can apply what is not there
 
 
@@ -172,7 +172,7 @@ def test_markdown_begins_with_the_totals(capsys: Capsys, folder: Path) -> None:
     write(folder, HOSTS)
 
     assert stackctl(capsys, "diff", "test", "--markdown", cwd=folder).out.startswith(
-        "**test against `HEAD`: 2 hosts changed; 1 container removed; 4 files.**\n\n"
+        "**test against `HEAD`: 2 hosts changed; 1 container removed; 5 files.**\n\n"
     )
 
 

@@ -21,9 +21,10 @@ def test_who_may_reach_what_is_shown_without_a_host(capsys: Capsys, tmp_path: Pa
     ended = stackctl(capsys, "firewall", "show", "gpu1", cwd=root)
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[:3] == [
+    assert ended.out.splitlines()[:4] == [
         "port      from                    by   for",
         "22/tcp    management 10.9.0.0/24  any  ssh (firewall.ssh)",
+        "7980/tcp  edge 10.0.0.11          any  drained replicas (serving)",
         "8000/tcp  edge 10.0.0.11          any  replica of chat (serving)",
     ]
 
@@ -33,7 +34,7 @@ def test_machines_get_json(capsys: Capsys, tmp_path: Path) -> None:
 
     found = json.loads(stackctl(capsys, "firewall", "show", "gpu1", "--json", cwd=root).out)
 
-    assert [rule["port"] for rule in found["firewall"]["rules"]] == [22, 8000]
+    assert [rule["port"] for rule in found["firewall"]["rules"]] == [22, 7980, 8000]
 
 
 def test_an_unknown_host_is_named_with_the_nearest(capsys: Capsys, tmp_path: Path) -> None:

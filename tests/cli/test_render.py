@@ -17,6 +17,8 @@ def test_files_are_printed_under_their_host_and_path(capsys: Capsys, tmp_path: P
     assert ended.code == 0
     assert [line for line in ended.out.splitlines() if line.startswith("==>")] == [
         "==> gpu1:/etc/sysctl.d/60-stackctl.conf (root:root 644)",
+        "==> gpu1:/usr/lib/stackctl/drain.pl (root:root 644)",
+        "==> gpu1:/etc/systemd/system/stackctl-drain.service (root:root 644)",
         "==> gpu1:/etc/stackctl/serving/compose.yaml (root:root 644)",
     ]
 
@@ -26,7 +28,7 @@ def test_files_are_written_below_a_directory(capsys: Capsys, tmp_path: Path) -> 
 
     ended = stackctl(capsys, "render", "test", "--host", "gpu1", "--out", "out", cwd=root)
 
-    assert (ended.code, ended.out, ended.err) == (0, "", "2 files of 1 host are in out\n")
+    assert (ended.code, ended.out, ended.err) == (0, "", "4 files of 1 host are in out\n")
     assert (root / "out/gpu1/etc/stackctl/serving/compose.yaml").read_text().startswith("# Owned by stackctl")
 
 

@@ -39,6 +39,7 @@ def test_only_a_secret_of_the_project_is_beside_its_inventory() -> None:
     assert SecretRef.parse("age:a", "/p/secrets.age").beside == "/p/secrets.age"
     assert SecretRef.parse("env:A", "/p/secrets.age").beside is None
     assert SecretRef.parse("age:a", "/p/secrets.age").placeholder == "<<secret age:a>>"
+    assert SecretRef.parse("age:a", "/p/secrets.age").hash_placeholder == "<<sha256 age:a>>"
 
 
 @pytest.mark.parametrize("value", ["a'b", 'a"b', "a\\b", "a\nb", "a\rb"])

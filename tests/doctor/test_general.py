@@ -58,7 +58,7 @@ def serving(*weights: str) -> Job:
     volumes = tuple(Bind(source=place, target="/weights", read_only=True) for place in weights)
     chat = Service(image="lab/chat:1", ports=(), volumes=volumes, stop_grace_period="30s")
     project = Project(name="stackctl", services={"chat": chat})
-    return replace(JOB, parts=(*JOB.parts, Part("serving", ServingSpec(project, (), ()), ())))
+    return replace(JOB, parts=(*JOB.parts, Part("serving", ServingSpec(project, (), (), "10.0.0.1"), ())))
 
 
 def test_a_sound_host() -> None:

@@ -161,6 +161,41 @@ def test_an_instance_that_is_newer_than_the_specification_is_told(tmp_path: Path
     assert found.told == "GPU `a`, MIG-1, is in no specification"
 
 
+def test_an_instance_that_placements_have_no_name_for_is_told_to_be_copied(tmp_path: Path) -> None:
+    host = sound(tmp_path)
+    split_anew(host)
+
+    found = climbed(host, with_card(mig=("3g.40gb",)))["GPUs and UUIDs"]
+
+    assert [(item.severity, item.what, item.hint) for item in found.findings] == [
+        (
+            "warning",
+            "GPU `a` has instances without a name, on which no model can be placed",
+            "write `instances: {NAME: MIG-1}` with it",
+        )
+    ]
+
+
+def test_an_instance_that_is_gone_is_told_with_those_that_came(tmp_path: Path) -> None:
+    host = sound(tmp_path)
+    split_anew(host)
+
+    found = climbed(host, with_card(mig=("3g.40gb",), instances=(("half", "MIG-0"),)))["GPUs and UUIDs"]
+
+    assert [(item.what, item.hint) for item in found.findings] == [
+        ("instance `half` of GPU `a`, MIG-0, is not there", "it has MIG-1 instead")
+    ]
+
+
+def test_an_instance_that_is_there_by_its_name_is_nothing_to_tell(tmp_path: Path) -> None:
+    host = sound(tmp_path)
+    split_anew(host)
+
+    found = climbed(host, with_card(mig=("3g.40gb",), instances=(("half", "MIG-1"),)))["GPUs and UUIDs"]
+
+    assert found.findings == ()
+
+
 @pytest.mark.parametrize("missing", [("uuid",), ("uuid", "pci"), ("pci", "id")])
 def test_what_the_inventory_does_not_say_of_a_card_is_told_to_be_copied(
     tmp_path: Path, missing: tuple[str, ...]

@@ -19,7 +19,7 @@ IMPORTS = """
 from pyinfra.api import deploy
 from pyinfra.operations import server
 from stackctl.ops import (
-    apt, cdi, compose, driver, fabric, files, firewall, hold, leftovers, machine, modules, repository, systemd, tuning
+    answering, apt, cdi, compose, driver, fabric, files, firewall, hold, leftovers, machine, modules, repository, systemd, tuning
 )
 
 @deploy("demo")

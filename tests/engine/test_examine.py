@@ -32,7 +32,7 @@ def job(*specs: object) -> Job:
 
 def serving() -> object:
     running = Running("chat", "chat", IMAGE, "http://127.0.0.1:8000/health", 60)
-    return ServingSpec(Project(name="stackctl", services={}), (running,), ())
+    return ServingSpec(Project(name="stackctl", services={}), (running,), (), "127.0.0.1")
 
 
 def case(host: FakeHost, wanted: Job) -> Case | None:

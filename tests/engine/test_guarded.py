@@ -186,3 +186,30 @@ def test_the_unit_of_a_power_cut_between_confirming_and_clearing_up_goes_with_th
 
     assert host.file.read_text() == "new"
     assert host.left() == []
+
+
+def test_a_timer_that_systemd_is_slow_to_forget_is_set_anew_all_the_same(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    calls = tmp_path / "calls"
+    program(
+        tmp_path / "bin", "systemctl", f'echo "systemctl $*" >>{calls}; case $1 in (restart) exit 1;; esac'
+    )
+    program(
+        tmp_path / "bin", "systemd-run", f"echo systemd-run >>{calls}; [ $(grep -c -- -run {calls}) -gt 2 ]"
+    )
+
+    host.done(guard.arm(host.guard, Actor("alice", "laptop", "", "r1")))
+
+    assert calls.read_text().splitlines() == [
+        "systemctl stop stackctl-guard-mesh.timer",
+        *["systemd-run"] * 3,
+    ]
+
+
+def test_a_guard_that_cannot_be_armed_again_lets_nothing_be_changed(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    program(tmp_path / "bin", "systemd-run", "echo no >&2; exit 1")
+
+    [answer] = host.session.run([guard.arm(host.guard, Actor("alice", "laptop", "", "r1"))])
+
+    assert (answer.status, answer.stderr) == (1, "no\n")

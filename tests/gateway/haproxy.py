@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -12,15 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 from stackctl.agents import gateway_metrics
 from stackctl.capabilities import gateway, load_fleet
 from stackctl.core import exporter
+from stackctl.core.job import Job
+from stackctl.ops import secret
 from stackctl.render import jobs
-from tests.expected import files_of
 from tests.gateway.stub import Stub
 from tests.inventory import project
 
@@ -31,6 +33,7 @@ models:
   llm: {server: vllm, image: "a:1", weights: {path: w}, api: [chat]}
   embed: {server: custom, image: "a:1", port: 8000, api: [embeddings], max_requests: 4}
   listen: {server: custom, image: "a:1", port: 8000, api: [transcriptions]}
+  draw: {server: custom, image: "a:1", port: 8000, paths: [/prompt], reads: [/history, /prompt]}
 """
 
 
@@ -60,12 +63,18 @@ class Gateway:
     metrics_port: int
     folder: Path
     process: "subprocess.Popen[bytes]" = field(repr=False)
+    write: Callable[[str], Path] = field(repr=False)
+    trusting: ssl.SSLContext | None = None
 
     def connect(self, port: int | None = None) -> HTTPConnection:
+        if self.trusting is not None and port is None:
+            return HTTPSConnection(ADDRESS, self.port, timeout=10, context=self.trusting)
         return HTTPConnection(ADDRESS, port or self.port, timeout=10)
 
-    def get(self, path: str, method: str = "GET", port: int | None = None) -> Answer:
-        return self.ask(method, path, None, {}, port)
+    def get(
+        self, path: str, method: str = "GET", port: int | None = None, headers: Mapping[str, str] = {}
+    ) -> Answer:
+        return self.ask(method, path, None, headers, port)
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] = {}) -> Answer:
         """A body that is no bytes is sent as JSON."""
@@ -89,6 +98,11 @@ class Gateway:
             connection.sendall(command.encode() + b"\n")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
+    def become(self, settings: str) -> None:
+        """Have other settings, as an apply would."""
+        self.write(settings)
+        self.reload()
+
     def reload(self) -> None:
         """Reload, and wait until the new process has taken over."""
         before = self.loaded()
@@ -97,7 +111,11 @@ class Gateway:
 
     def loaded(self) -> int:
         """How often the configuration has been loaded."""
-        return (self.folder / "log").read_bytes().count(b"Loading success")
+        return self.log().count("Loading success")
+
+    def log(self) -> str:
+        """All that it has said."""
+        return (self.folder / "log").read_text()
 
     def metrics(self) -> dict[str, float]:
         """The models' metrics, by their names with labels."""
@@ -158,35 +176,55 @@ def inventory(replicas: Mapping[str, list[Stub]], settings: str, port: int, metr
 
 @contextmanager
 def running(
-    settings: str = "", edit: Callable[[str], str] = str, **replicas: list[Stub]
+    settings: str = "",
+    trusting: ssl.SSLContext | None = None,
+    edit: Callable[[str], str] = str,
+    **replicas: list[Stub],
 ) -> Iterator[Gateway]:
     """HAProxy in front of some replicas, until the block ends; `edit` changes its configuration."""
     with tempfile.TemporaryDirectory(prefix="gw-", dir="/tmp") as name:  # a socket's path must be short
         folder = Path(name)
         port, metrics_port = _free_ports()
-        found = project(folder, inventory(replicas, settings, port, metrics_port), CATALOGUE)
-        (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
-        files = files_of(job)
-        config = install(folder, files)
-        config.write_text(edit(config.read_text()))
-        (folder / "gateway_metrics.json").write_text(files[exporter.CONFIG_FILE.lstrip("/")])
+        variables: dict[str, str] = {}
+
+        def write(settings: str) -> Path:
+            root = Path(tempfile.mkdtemp(dir=folder))
+            found = project(root, inventory(replicas, settings, port, metrics_port), CATALOGUE)
+            (job,) = jobs(load_fleet(found.root, "test"), found, ["edge"])
+            files = revealed(job)
+            config = install(folder, files)
+            config.write_text(edit(config.read_text()))
+            (folder / "gateway_metrics.json").write_text(files[exporter.CONFIG_FILE])
+            variables.update(environment(files))
+            return config
+
+        config = write(settings)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                ["haproxy", "-W", "-f", config], stdout=log, stderr=log, env=os.environ | environment(files)
+                ["haproxy", "-W", "-f", config], stdout=log, stderr=log, env=os.environ | variables
             )
         try:
-            started = Gateway(port, metrics_port, folder, process)
-            wait_for(lambda: started.get("/health").status == 200)
+            started = Gateway(port, metrics_port, folder, process, write, trusting)
+            wait_for(lambda: process.poll() is not None or started.get("/health").status == 200)
+            assert process.poll() is None, started.log()
             yield started
         finally:
             process.terminate()
             process.wait(10)
 
 
+def revealed(job: Job) -> dict[str, str]:
+    """The gateway's files by path, secrets filled in."""
+    files = (file for part in job.parts if part.capability == "gateway" for file in part.files)
+    return {file.path: secret.reveal(file).decode() for file in files}
+
+
 def install(folder: Path, files: Mapping[str, str]) -> Path:
-    """Put the gateway's files, given by their paths below `/`, into a folder where any user can start them."""
-    for path in (gateway.LUA_FILE, gateway.CARDS_FILE, gateway.CONFIG_FILE):
-        content = files[path.lstrip("/")].replace("/etc/haproxy/stackctl", str(folder))
+    """Put the gateway's files, given by their paths, into a folder where any user can start them."""
+    for path in (*gateway.PARTS, gateway.CERTIFICATE_FILE, gateway.CONFIG_FILE):
+        if path not in files:
+            continue
+        content = files[path].replace("/etc/haproxy/stackctl", str(folder))
         content = content.replace(gateway.ADMIN_SOCKET, str(folder / "admin.sock"))
         content = re.sub(r"\n    (chroot|user|group) .*", "", content)
         (folder / Path(path).name).write_text(content.replace(" user root group root", ""))
@@ -195,7 +233,7 @@ def install(folder: Path, files: Mapping[str, str]) -> Path:
 
 def environment(files: Mapping[str, str]) -> dict[str, str]:
     """What its unit has HAProxy find in its environment."""
-    lines = files[gateway.UNIT_FILE.lstrip("/")].splitlines()
+    lines = files[gateway.UNIT_FILE].splitlines()
     words = [line.removeprefix("Environment=").split() for line in lines if line.startswith("Environment=")]
     return dict(word.split("=", 1) for found in words for word in found)
 

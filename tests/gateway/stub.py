@@ -26,6 +26,8 @@ class Stub(ThreadingHTTPServer):
         """Seconds between a stream's headers and its first event."""
         self.served: list[str] = []
         """Paths of the requests that were answered."""
+        self.headers: list[dict[str, str]] = []
+        """Their headers, with names in lower case."""
         self.go_on = threading.Event()
         """A stream stays open after its first event until this is set."""
         self._connections: list[socket.socket] = []
@@ -76,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.status != 200:
             self._answer(self.server.status, b'{"error":{"message":"full"}}')
             return
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.server.served.append(self.path)
         if b'"stream": true' in body:
             self._stream()

@@ -124,10 +124,10 @@ def test_the_gateway_has_metrics_on_a_port_of_their_own(gateway: Gateway) -> Non
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/m/nope/v1/chat/completions"])
-def test_an_unknown_model_is_named_with_the_place_of_the_list(gateway: Gateway, path: str) -> None:
+def test_an_unknown_model_is_named_with_those_that_there_are(gateway: Gateway, path: str) -> None:
     answer = gateway.post(path, {"messages": LONG, "model": "nope"})
 
-    assert answer.error == "404 unknown model `nope`; GET /v1/models lists all"
+    assert answer.error == "404 unknown model `nope`; there are `chat`, `embed` and `listen`"
     assert answer.json["error"]["code"] == "model_not_found"
     assert gateway.get("/v1/models/nope").error == answer.error
 

@@ -108,6 +108,7 @@ class Site:
         """One HTTP request from where the operator stands: status, headers, body."""
         connection = HTTPConnection(*to, timeout=60)
         connection.sock = dial(*to, timeout=5, namespace=self.spec.namespace("operator"))
+        connection.sock.settimeout(60)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {"Content-Type": "application/json"})
@@ -119,8 +120,12 @@ class Site:
 
     def wait(self, condition: str, seconds: int = 30) -> None:
         """Wait until a shell command on the gateway host succeeds."""
+        self.until("edge", condition, seconds)
+
+    def until(self, name: str, condition: str, seconds: int = 30) -> None:
+        """Wait until a shell command on a host succeeds."""
         for _ in range(seconds * 5):
-            if self.on("edge", f"({condition}) >/dev/null 2>&1 && echo yes || echo no").strip() == "yes":
+            if self.on(name, f"({condition}) >/dev/null 2>&1 && echo yes || echo no").strip() == "yes":
                 return
             time.sleep(0.2)
         raise TimeoutError(condition)

@@ -283,8 +283,8 @@ def test_a_container_that_never_gets_healthy_shows_its_last_log_lines(site: Site
     site.write(site_models(), site_environment())
 
     assert done.returncode == 1
-    assert "gpu2 · serving · wait for chat" in done.stderr
-    assert "restarted" in done.stderr
+    assert "gpu2 · serving · run the models  chat is r" in done.stderr
+    assert "runs as it did before again" in done.stderr
     assert "CUDA out of memory" in done.stderr
     converges(site)
 

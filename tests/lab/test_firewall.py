@@ -95,7 +95,8 @@ def test_the_plan_tells_what_stays_open_and_the_apply_leaves_docker_alone(site: 
     done = apply(site)
 
     assert told["enforce the rules"] == (
-        "closes every port but 22/tcp to management (ssh), 8000/tcp to gateways (replica of chat)"
+        "closes every port but 22/tcp to management (ssh), 7980/tcp to gateways (drained replicas), "
+        "8000/tcp to gateways (replica of chat)"
     )
     assert done.returncode == 0, done.stderr
     assert changes(site) == {}
@@ -221,6 +222,27 @@ def test_after_a_boot_the_rules_are_there_before_anything_is_done(site: Site) ->
     assert "network-pre.target" in site.on("gpu1", order).split()
 
 
+def test_whatever_becomes_of_the_distributions_own_tables_ours_is_there_and_ports_stay_closed(
+    site: Site,
+) -> None:
+    assert apply(site).returncode == 0
+    before = table(site)
+    for verb in ("start", "reload", "restart", "stop", "start"):
+        site.on("gpu1", f"systemctl {verb} nftables")
+
+        assert table(site) == before, verb
+        assert answering(site.spec.namespace("isp1"), WAN1, [22, 8000, STRAY]) == {}, verb
+    assert reached(site.spec.namespace("operator"), LAN, 22)
+
+
+def test_after_all_that_nothing_is_left_to_do(site: Site) -> None:
+    # Docker's own tables went with the others; here it turns forwarding on itself, and drops what is not its own.
+    site.on("gpu1", "sysctl -qw net.ipv4.ip_forward=0 && systemctl restart docker")
+
+    assert changes(site) == {}
+    assert "chain DOCKER" in others(site)
+
+
 @pytest.fixture(scope="module")
 def mesh(site: Site) -> dict[str, Any]:
     """A cable between the host and the operator that stands for a mesh, and the inventory that says so."""
@@ -276,3 +298,39 @@ def test_over_the_mesh_logins_can_be_left_to_it_and_its_hosts_alone_reach_what_i
         "gateway in the mesh": [22, 8000],
         "isp": [],
     }
+
+
+def test_a_network_behind_a_host_on_which_docker_runs_is_reached_through_the_mesh_at_once(
+    site: Site, mesh: dict[str, Any]
+) -> None:
+    operator, behind = site.spec.namespace("operator"), "198.18.1.1"
+    run(["ip", "-n", operator, "route", "add", behind, "via", MESH, "src", "10.77.0.250"])
+    run(["ip", "-n", site.spec.namespace("isp1"), "route", "add", "10.77.0.0/24", "via", WAN1])
+    assert site.on("gpu1", "iptables -S FORWARD | head -1") == "-P FORWARD DROP\n"
+    assert not pinged(operator, behind)
+    member = {**mesh["gpu1"]["mesh"], "routes": ["198.18.1.0/24"]}
+    site.write(
+        {"chat": FAKE},
+        inventory({**OPEN, "ssh": "mesh"}, **{**mesh, "gpu1": {**mesh["gpu1"], "mesh": member}}),
+    )
+
+    done = apply(site)
+
+    assert done.returncode == 0, done.stderr
+    assert pinged(operator, behind)
+    assert changes(site) == {}
+    site.on("gpu1", "systemctl restart docker")
+    assert pinged(operator, behind)
+
+
+def test_a_network_that_is_taken_out_is_reached_no_more_and_dockers_tables_are_its_own(
+    site: Site, mesh: dict[str, Any]
+) -> None:
+    site.write({"chat": FAKE}, inventory({**OPEN, "ssh": "mesh"}, **mesh))
+
+    done = apply(site)
+
+    assert done.returncode == 0, done.stderr
+    assert not pinged(site.spec.namespace("operator"), "198.18.1.1")
+    assert "stackctl" not in others(site)
+    assert changes(site) == {}

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shutil
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,10 @@ import pytest
 from stackctl import project
 from stackctl.capabilities import load_fleet
 from stackctl.cli.lab import lab_of
+from stackctl.fit.need import Room, need
 from stackctl.lab import lifecycle
 from stackctl.lab.status import status
+from tests.lab.load import loaded
 from tests.lab.site import Site
 
 pytestmark = pytest.mark.vllm
@@ -62,6 +66,29 @@ def test_speech_comes_back_as_a_wav_file(site: Site) -> None:
         assert sound.getnframes() > 0
 
 
+def test_the_cache_has_as_many_blocks_and_tokens_as_were_reckoned(site: Site) -> None:
+    fleet = load_fleet(project.at(ROOT).root, "lab")
+    placement = fleet.placements["chat"][0]
+    config = json.loads(
+        site.on(placement.host, f"cat {fleet.weights_on('chat', placement.host)}/config.json")
+    )
+    sizing = fleet.server("chat", placement).sizing
+    assert sizing is not None
+    found = need(config, {}, sizing, Room(cpu=True))
+
+    url = f"http://{fleet.inside(placement.host)}:8000/metrics"
+    lines = site.on(placement.host, f"curl -fsS {url}").splitlines()
+    told = next(line for line in lines if line.startswith("vllm:cache_config_info{"))
+    says = dict(re.findall(r'(\w+)="([^"]*)"', told))
+
+    assert found.pool is not None
+    assert sizing.cache is not None
+    assert found.context is not None
+    assert int(says["num_gpu_blocks"]) == sizing.cache // found.pool.block
+    assert int(says["kv_cache_size_tokens"]) == found.pool.tokens(sizing.cache, found.context)
+    assert found.exact
+
+
 def test_stopping_one_replica_loses_no_later_request(site: Site) -> None:
     site.on("gpu2", "docker stop stackctl-chat-1")
 
@@ -69,3 +96,23 @@ def test_stopping_one_replica_loses_no_later_request(site: Site) -> None:
 
     assert statuses == [200] * 40
     assert site.stackctl("apply", "lab", "--yes", seconds=600).returncode == 0
+
+
+def test_an_update_of_two_replicas_loses_none_of_700_requests(site: Site, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "inventory", tmp_path / "inventory")
+    catalogue = tmp_path / "inventory/models.yaml"
+    catalogue.write_text(catalogue.read_text().replace("max_num_seqs: 4", "max_num_seqs: 6"))
+    assert catalogue.read_text() != (ROOT / "inventory/models.yaml").read_text()
+    changed = Site(tmp_path, site.spec)
+    with loaded(site, CHAT) as load:
+        done = changed.stackctl("apply", "lab", "--yes", seconds=1800)
+        load.until(700)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        done.stdout.count("recreate chat: command (drained first, about ") == 1
+    )  # both hosts share the line
+    assert load.failed == {}
+    assert load.asked >= 700
+    assert min(load.ends["plain"], load.ends["streamed"]) > 100
+    assert site.stackctl("apply", "lab", "--yes", seconds=1800).returncode == 0

@@ -141,6 +141,13 @@ def test_an_uplink_is_used_on_demand_until_it_is_released(site: Site) -> None:
     assert "held" not in released.stdout
 
 
+def test_whatever_becomes_of_the_distributions_own_tables_connections_stay_marked(site: Site) -> None:
+    for verb in ("start", "reload", "restart", "stop"):
+        site.on("node", f"systemctl {verb} nftables")
+
+        assert "table inet stackctl_wan\n" in site.on("node", "nft list tables"), verb
+
+
 def test_marks_that_somebody_flushed_are_loaded_by_the_next_apply(site: Site) -> None:
     site.on("node", "nft flush ruleset")
 

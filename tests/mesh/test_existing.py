@@ -29,6 +29,15 @@ def test_a_host_needs_the_interface_with_its_address_and_gets_nothing_of_ours(tm
     assert mesh.resolve(read, "gpu1") is None
 
 
+@pytest.mark.parametrize("more", ["hub: true", "routes: [172.30.1.0/24]"])
+def test_a_host_that_passes_packets_on_does_so_after_a_boot_too(tmp_path: Path, more: str) -> None:
+    spec = mesh.resolve(fleet(tmp_path, MESH + INSIDE.replace("10.77.0.11", f"10.77.0.11, {more}")), "edge")
+
+    assert spec is not None
+    assert [template.path for template in mesh.templates(spec)] == ["/etc/sysctl.d/61-stackctl-mesh.conf"]
+    assert (spec.hub, spec.passes) == ((True, ()) if more.startswith("hub") else (False, ("172.30.1.0/24",)))
+
+
 def test_the_interface_has_to_be_named(tmp_path: Path) -> None:
     assert complaints(tmp_path, MESH.replace(", interface: zt0", "") + OUTSIDE) == [
         (

@@ -343,3 +343,11 @@ def test_what_was_decrypted_stays_out_of_a_representation(file: Path) -> None:
     age.put(file, "hf", "hunter2")
 
     assert "hunter2" not in repr(age.read(file))
+
+
+def test_a_key_or_a_certificate_of_several_lines_can_be_kept(file: Path) -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----"
+
+    age.put(file, "gateway-tls", pem)
+
+    assert age.read(file).values == {"gateway-tls": pem}

@@ -8,7 +8,7 @@ from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
 from tests.ops.programs import program
 
-WAIT = """compose.answering(
+WAIT = """answering.answering(
     name='wait for chat', project='stackctl', service='chat', url='http://127.0.0.1:9/health', seconds=spec)"""
 
 
@@ -21,23 +21,21 @@ def waited(tmp_path: Path, docker_script: str, seconds: int) -> Finding:
 def test_a_container_that_never_answers_shows_its_last_log_lines(tmp_path: Path) -> None:
     script = """case "$*" in
       compose*ps*) echo abc;;
-      *RestartCount*) echo 0;;
-      *Status*) echo running;;
+      *RestartCount*) echo 0 running false;;
       logs*) echo 'loading weights'; printf '\\033[31mCUDA out of memory\\033[0m\\n' >&2;;
     esac"""
 
     finding = waited(tmp_path, script, seconds=1)
 
     assert finding.where == "gpu1 · demo · wait for chat"
-    assert finding.what == "chat is running, restarted 0 times"
+    assert finding.what == "chat is running, restarted 0 times: its device's memory does not suffice"
     assert finding.detail == ("loading weights", "CUDA out of memory")
 
 
 def test_a_container_in_a_crash_loop_is_not_waited_for(tmp_path: Path) -> None:
     script = """case "$*" in
       compose*ps*) echo abc;;
-      *RestartCount*) echo 3;;
-      *Status*) echo restarting;;
+      *RestartCount*) echo 3 restarting false;;
       logs*) echo 'no such model';;
     esac"""
 
@@ -50,8 +48,7 @@ def test_a_container_in_a_crash_loop_is_not_waited_for(tmp_path: Path) -> None:
 def test_restarts_of_long_ago_are_no_crash_loop(tmp_path: Path) -> None:
     script = """case "$*" in
       compose*ps*) echo abc;;
-      *RestartCount*) echo 7;;
-      *Status*) echo running;;
+      *RestartCount*) echo 7 running false;;
     esac"""
     program(tmp_path / "bin", "curl", f"[ -e {tmp_path}/asked ] && exit 0; touch {tmp_path}/asked; exit 7")
     program(tmp_path / "bin", "docker", script)
@@ -65,8 +62,7 @@ def test_restarts_of_long_ago_are_no_crash_loop(tmp_path: Path) -> None:
 def test_a_server_that_hangs_shows_its_log_when_its_time_is_up(tmp_path: Path) -> None:
     script = """sleep 0.5; case "$*" in
       compose*ps*) echo abc;;
-      *RestartCount*) echo 0;;
-      *Status*) echo running;;
+      *RestartCount*) echo 0 running false;;
       logs*) echo 'waiting for a lock';;
     esac"""
     program(tmp_path / "bin", "curl", "sleep 1; exit 28")
@@ -80,8 +76,7 @@ def test_a_server_that_hangs_shows_its_log_when_its_time_is_up(tmp_path: Path) -
 def test_what_a_container_logs_is_not_taken_for_the_hosts_own_trouble(tmp_path: Path) -> None:
     script = """case "$*" in
       compose*ps*) echo abc;;
-      *RestartCount*) echo 3;;
-      *Status*) echo restarting;;
+      *RestartCount*) echo 3 restarting false;;
       logs*) echo 'HTTP 401 Unauthorized: connection refused';;
     esac"""
 
@@ -91,7 +86,7 @@ def test_what_a_container_logs_is_not_taken_for_the_hosts_own_trouble(tmp_path: 
 def test_a_container_is_not_waited_for_once_the_operators_connection_is_gone(tmp_path: Path) -> None:
     script = """case "$*" in
       compose*ps*) echo abc;;
-      *RestartCount*) echo 0;;
+      *RestartCount*) echo 0 running false;;
     esac"""
     program(tmp_path / "bin", "docker", script)
     session = LocalSession(tmp_path / "bin")

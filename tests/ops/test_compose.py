@@ -21,7 +21,7 @@ PROJECT = "compose.project(name='run the models', project='stackctl', file=files
 @pytest.fixture(autouse=True)
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the last compose file is kept, instead of this machine's own place."""
-    monkeypatch.setattr("stackctl.ops.compose.KEPT", str(tmp_path / "kept"))
+    monkeypatch.setattr("stackctl.ops.composestate.KEPT", str(tmp_path / "kept"))
     return tmp_path / "kept/stackctl.compose.yaml"
 
 
@@ -64,8 +64,8 @@ def test_each_container_has_its_own_reason(tmp_path: Path) -> None:
     (change,) = planned(tmp_path)
 
     assert change.reason == (
-        "recreate chat, it was made from another configuration; start rank, it is exited; "
-        "create speak; remove gone"
+        "remove gone; recreate chat, it was made from another configuration; start rank, it is exited; "
+        "create speak"
     )
 
 

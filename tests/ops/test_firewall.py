@@ -25,7 +25,7 @@ MESH = (Source("10.77.0.0/24", "mesh", "wg0"),)
 MESH_ONLY = replace(
     SPEC, rules=(replace(SSH, sources=MESH), CHAT), mesh="wg0", ssh="mesh", ssh_address="10.77.0.12"
 )
-CALL = "rules, unit = files_\nfirewall.enforced(name='enforce', spec=spec, rules=rules, unit=unit)"
+CALL = "rules, *units = files_\nfirewall.enforced(name='enforce', spec=spec, rules=rules, units=units)"
 
 
 def text(*rules: Rule) -> str:
@@ -60,6 +60,7 @@ case $5 in 10.0.0.12) echo "2: eth0 x";; 10.77.0.12) echo "3: wg0 x";; esac""",
         (folder / "boot").write_text("enabled\n" if rules else "not-found\n")
         if rules:
             (folder / "firewall.service").write_text("unit\n")
+            (folder / "nftables.conf").write_text("kept\n")
             host.load(text(*rules))
         return host
 
@@ -78,9 +79,10 @@ case $5 in 10.0.0.12) echo "2: eth0 x";; 10.77.0.12) echo "3: wg0 x";; esac""",
         """A run that is to make the host what `spec` says."""
         rules = Artifact(str(self.folder / "firewall.nft"), text(*spec.rules))
         unit = Artifact(str(self.folder / "firewall.service"), "unit\n")
+        kept = Artifact(str(self.folder / "nftables.conf"), "kept\n")
         programs = self.folder / "bin"
         return one_host(
-            self.folder / "d", CALL, rules, unit, spec=spec, session=lambda _: LocalSession(programs)
+            self.folder / "d", CALL, rules, unit, kept, spec=spec, session=lambda _: LocalSession(programs)
         )
 
     def reasons(self, spec: FirewallSpec = SPEC) -> list[str]:
@@ -162,7 +164,11 @@ def test_the_change_is_guarded_and_its_file_is_judged_first(
     (change,) = run.plan().hosts[0].changes
 
     assert change.guard == "firewall"
-    assert [Path(item.path).name for item in change.files] == ["firewall.service", "firewall.nft"]
+    assert [Path(item.path).name for item in change.files] == [
+        "firewall.service",
+        "nftables.conf",
+        "firewall.nft",
+    ]
 
 
 @pytest.mark.parametrize(

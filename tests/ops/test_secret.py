@@ -8,7 +8,8 @@ from traceback import format_exception
 
 import pytest
 
-from stackctl.core.finding import FindingsError
+from stackctl.core.artifact import Artifact
+from stackctl.core.finding import Finding, FindingsError
 from stackctl.core.secret import SecretRef
 from stackctl.ops import secret
 
@@ -104,3 +105,53 @@ def test_a_line_end_of_another_system_is_not_part_of_a_secret(tmp_path: Path) ->
     (tmp_path / "token").write_bytes(b"s3cret\r\n")
 
     assert secret.value(SecretRef("file", str(tmp_path / "token"))) == "s3cret"
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49\n-----END PRIVATE KEY-----"
+
+
+def test_a_host_that_is_to_know_a_hash_gets_the_hash_alone(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-0123456789abcdef0123\n")
+    ref = SecretRef("file", str(tmp_path / "key"))
+
+    revealed = secret.reveal(Artifact("/etc/keys.map", f"{ref.hash_placeholder} ci\n", secrets=(ref,)))
+
+    # As `printf %s sk-0123456789abcdef0123 | sha256sum` prints it.
+    assert revealed == b"e636700b4adadb66cd71b1dac31d1dd2419ea53580391171645e0defc59b50c1 ci\n"
+
+
+def test_the_hash_of_a_secret_that_could_be_guessed_reaches_no_host(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("nineteen-characters")
+    ref = SecretRef("file", str(tmp_path / "key"))
+
+    with pytest.raises(FindingsError) as error:
+        secret.reveal(Artifact("/etc/keys.map", f"{ref.hash_placeholder} ci\n", secrets=(ref,)))
+
+    assert error.value.findings == (
+        Finding(
+            f"secret file:{tmp_path}/key",
+            "cannot be read: it is shorter than 20 characters, and could be guessed from its hash",
+            "make one with `openssl rand -hex 24`",
+        ),
+    )
+
+
+def test_a_file_that_is_nothing_but_secrets_takes_them_of_any_form(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{PEM}\n")
+    (tmp_path / "certificate").write_text('"\\"')
+    key, certificate = (SecretRef("file", str(tmp_path / name)) for name in ("key", "certificate"))
+    content = f"{certificate.placeholder}\n{key.placeholder}\n"
+
+    whole = secret.reveal(Artifact("/etc/a.pem", content, secrets=(certificate, key)))
+    with pytest.raises(FindingsError) as error:
+        secret.reveal(Artifact("/etc/a.pem", f"# ours\n{content}", secrets=(key,)))
+
+    assert whole.decode() == f'"\\"\n{PEM}\n'
+    assert error.value.findings[0].what == "cannot be read: it holds a quote, a backslash or a line break"
+
+
+def test_each_line_of_a_secret_is_blanked_out(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(PEM)
+    secret.value(SecretRef("file", str(tmp_path / "key")))
+
+    assert secret.mask("cannot parse `MIGHAgEAMBMGByqGSM49AgEGCCqGSM49`") == "cannot parse `***`"

@@ -90,6 +90,19 @@ def test_an_uplink_that_is_there_is_fine(tmp_path: Path, good: UplinkSpec) -> No
     assert planned(tmp_path, uplink("other"), good) == []
 
 
+def test_two_routers_with_one_network_are_told_apart_by_nobody(tmp_path: Path) -> None:
+    links = [link("wan1", "192.168.1.7/24"), link("wan2", "192.168.1.9/25", "fe80::1/64")]
+    defaults = [{"dst": "default", "gateway": "192.168.1.1", "dev": name} for name in ("wan1", "wan2")]
+    two = (uplink(gateway="auto"), uplink("lte", "wan2", "auto"))
+
+    assert planned(tmp_path, *two, links=links, defaults=defaults) == [
+        (
+            "gpu1 · demo · check the uplinks | uplink lte: 192.168.1.0/25 on wan2 overlaps with `fibre`'s network,"
+            " 192.168.1.0/24 on wan1 | give one of the two routers another network for its side of the host"
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("bad", "finding"),
     [

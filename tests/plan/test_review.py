@@ -59,7 +59,7 @@ def test_a_replica_that_moves_to_another_gpu_is_recreated(tmp_path: Path) -> Non
     found = container(step(tmp_path, before, before.replace("[a]", "[b]")), "gpu1")
 
     assert found.items == (f"devices {name}1 → {name}2",)
-    assert found.note == "recreated: up to 30 min without this replica"
+    assert found.note == "recreated: up to 30 min without service"
 
 
 def test_every_field_that_recreates_a_container_is_named(tmp_path: Path) -> None:
@@ -94,7 +94,16 @@ def test_another_time_to_start_recreates_no_container_that_does_not_know_of_it(t
             "change",
             (
                 PartReview(
-                    "serving", (Difference("change", "wait for", "speak", ("start seconds 1800 → 60",)),)
+                    "serving",
+                    (
+                        Difference(
+                            "change",
+                            "wait for",
+                            "speak",
+                            ("start seconds 1800 → 60",),
+                            "in place: the container runs on",
+                        ),
+                    ),
                 ),
             ),
         ),
@@ -108,12 +117,28 @@ def test_a_model_with_a_replica_that_goes_on_running_is_not_interrupted(tmp_path
     assert step(tmp_path, PLACED, after).interruptions == ()
 
 
-def test_a_model_whose_replicas_are_all_recreated_is_interrupted(tmp_path: Path) -> None:
+def test_a_model_whose_replicas_are_recreated_one_after_another_is_not_interrupted(tmp_path: Path) -> None:
     then = CATALOGUE.replace("v0.33.0", "v0.34.0")
 
-    assert step(tmp_path, PLACED, PLACED, CATALOGUE, then).interruptions == (
-        Interruption("chat", 1800, ("gpu1", "gpu2")),
-    )
+    assert step(tmp_path, PLACED, PLACED, CATALOGUE, then).interruptions == ()
+
+
+def test_a_model_whose_only_replica_is_recreated_is_interrupted(tmp_path: Path) -> None:
+    one = f"{HOSTS}placements: {{chat: [{{host: gpu1, devices: [cpu]}}]}}"
+    then = CATALOGUE.replace("v0.33.0", "v0.34.0")
+
+    assert step(tmp_path, one, one, CATALOGUE, then).interruptions == (Interruption("chat", 1800, ("gpu1",)),)
+
+
+def test_a_model_of_which_one_replica_stays_and_is_recreated_while_the_other_goes_is_interrupted(
+    tmp_path: Path,
+) -> None:
+    one = f"{HOSTS}placements: {{chat: [{{host: gpu1, devices: [cpu]}}]}}"
+    then = CATALOGUE.replace("v0.33.0", "v0.34.0")
+
+    (found,) = step(tmp_path, PLACED, one, CATALOGUE, then).interruptions
+
+    assert found == Interruption("chat", 1800, ("gpu1", "gpu2"))
 
 
 def test_a_model_that_moves_is_interrupted_though_no_container_is_recreated(tmp_path: Path) -> None:
@@ -177,7 +202,11 @@ def test_a_role_that_goes_leaves_what_it_set_up(tmp_path: Path) -> None:
     assert part(found, "gpu1", "serving") == PartReview(
         "serving",
         (Difference("remove", "containers", items=("chat",), note=note),),
-        left=("/etc/stackctl/serving/compose.yaml",),
+        left=(
+            "/usr/lib/stackctl/drain.pl",
+            "/etc/systemd/system/stackctl-drain.service",
+            "/etc/stackctl/serving/compose.yaml",
+        ),
     )
 
 

@@ -130,6 +130,16 @@ def test_a_model_spread_over_devices_is_given_as_many(tmp_path: Path) -> None:
     ]
 
 
+def test_a_kind_that_runs_on_one_device_has_no_setting_for_more(tmp_path: Path) -> None:
+    catalogue = 'models:\n  embed: {server: tei, image: "t:1", weights: {path: e}, api: [embeddings]}\n'
+    cards = ", ".join(f"{name}: {{uuid: {GPU}{number}, id: '10de:2684'}}" for number, name in enumerate("xy"))
+    text = EDGE + f"  a: {{address: 10.0.0.1, roles: [models], gpus: {{{cards}}}}}\n"
+
+    assert complaints(tmp_path, text + "placements: {embed: [{host: a, devices: [x, y]}]}", catalogue) == [
+        "test.yaml:5 `embed` runs on 1 device, 2 given | name 1"
+    ]
+
+
 def test_models_on_one_gpu_share_its_memory(tmp_path: Path) -> None:
     catalogue = CATALOGUE + '  embed: {server: vllm, image: "v:1", weights: {path: e}, api: [embeddings]}\n'
     text = (
@@ -170,3 +180,22 @@ def test_a_wrong_host_is_not_blamed_for_what_follows_from_it(tmp_path: Path) -> 
     found = complaints(tmp_path, text + "placements: {chat: [{host: a, devices: [cpu]}]}")
 
     assert found == ["test.yaml:3 `hosts.a.adress` is not a setting | did you mean `address`?"]
+
+
+def test_a_placement_sizes_only_what_the_kind_of_server_has(tmp_path: Path) -> None:
+    text = "placements: {speak: [{host: gpu1, devices: [cpu], context: 1024}]}"
+
+    assert complaints(tmp_path, HOSTS + text) == [
+        (
+            "test.yaml:6 `placements.speak.0.context` is no setting of `speak`, a server of the kind `custom`"
+            " | take it out"
+        )
+    ]
+
+
+def test_a_placement_that_is_spread_wider_names_as_many_devices(tmp_path: Path) -> None:
+    text = "placements: {chat: [{host: gpu1, devices: [cpu], tensor_parallel: 2}]}"
+
+    assert complaints(tmp_path, HOSTS + text) == [
+        "test.yaml:6 `chat` runs on 2 devices, 1 given | name 2, or change `tensor_parallel` beside them"
+    ]

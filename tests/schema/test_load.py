@@ -54,8 +54,8 @@ ONE = "hosts:\n  a: {address: 10.0.0.11}\n"  # lines 2 and 3 of the file
         (ONE + 'gateway: {port: "8080"}', "test.yaml:4 `gateway.port` is text, `8080` | write the number without quotes"),
         (ONE + "gateway: {port: 08080}", "test.yaml:4 `gateway.port` is text, `08080` | write the number without zeros in front"),
         ("hosts: {a: {adress: 10.0.0.1}}", "test.yaml:2 `hosts.a.adress` is not a setting | did you mean `address`?"),
-        (ONE + "gateway: {size: 8}", ("test.yaml:4 `gateway.size` is not a setting | there are `max_body`, `max_connections`,"
-         " `memory`, `metrics_port`, `port`, `queue_timeout`, `server_timeout`, `upload_timeout`")),
+        (ONE + "gateway: {size: 8}", ("test.yaml:4 `gateway.size` is not a setting | there are `keys`, `max_body`, `max_connections`,"
+         " `memory`, `metrics_port`, `models`, `port`, `queue`, `queue_timeout`, `server_timeout`, `tls`, `upload_timeout`")),
         (ONE + "gateway: {body: 8}", "test.yaml:4 `gateway.body` is not a setting | did you mean `max_body`?"),
         (ONE + "gateway: {port: 0}", "test.yaml:4 `gateway.port` cannot be `0` | write at least 1"),
         (ONE + "gateway: {port: 99999}", "test.yaml:4 `gateway.port` cannot be `99999` | write at most 65535"),
@@ -70,8 +70,8 @@ ONE = "hosts:\n  a: {address: 10.0.0.11}\n"  # lines 2 and 3 of the file
          "test.yaml:2 `hosts.a.os` cannot be `debian13` | did you mean `debian-13`?"),
         ('hosts: {a: {address: "10\\e[2J\\n\\x9b"}}',
          "test.yaml:2 `hosts.a.address` cannot be `10\\u001b[2J\\n\\u009b` | write an IPv4 address, four numbers such as 10.0.0.11"),
-        (ONE + '"a\\nbcdefg": 1', ("test.yaml:4 `a\\nbcdefg` is not a setting | there are `environment`, `gateway`, `hosts`, `lab`, `network`,"
-         " `placements`, `profiles`, `secrets`")),
+        (ONE + '"a\\nbcdefg": 1', ("test.yaml:4 `a\\nbcdefg` is not a setting | there are `environment`, `gateway`, `hosts`, `lab`, `locked`, `network`,"
+         " `placements`, `profiles`, `secrets`, `weights`")),
         ('hosts: {a: {address: 10.0.0.1, system: {sysctl: {vm.swappiness: "1\\nkernel.x = 2"}}}}',
          'test.yaml:2 `hosts.a.system.sysctl."vm.swappiness"` cannot be `1\\nkernel.x = 2` | write a number, or text of one line'),
         ("hosts: {a: {address: 10.0.0.1, ssh: {sudo: yes}}}",
@@ -94,12 +94,14 @@ def test_a_wrong_setting_is_named_with_its_line_and_a_way_out(
         ("{server: vlm}", "2 `models.x.server` cannot be `vlm` | did you mean `vllm`?"),
         ("{image: a:1}", "2 `models.x.server` is missing | add `server: ...`: `vllm`"),
         ("{server: custom, image: a:1, api: [speech], port: 1, helth: /}", "2 `models.x.helth` is not a setting | did you mean `health`?"),
-        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `architectures`, `args`, `cuda`,"
-         " `env`, `health`, `image`, `max_requests`, `metrics`, `port`, `server`, `start_seconds`, `stop_seconds`, `volumes`, `weights`")),
+        ("{server: custom, image: a:1, api: [speech], port: 1, context: 5}", ("2 `models.x.context` is not a setting | there are `api`, `architectures`, `args`, `confined`, `cpus`,"
+         " `cuda`, `entrypoint`, `env`, `health`, `image`, `max_requests`, `memory`, `metrics`, `paths`, `port`, `read_only`, `reads`, `server`,"
+         " `shm_size`, `start_seconds`, `stop_seconds`, `tmpfs`, `user`, `volumes`, `weights`")),
         ("{server: custom, image: a:latest, api: [speech], port: 1}", ("2 `models.x.image` cannot be `a:latest`"
          " | write `name:version`, or `registry:port/name:version`; `latest` is no version")),
         ("{server: custom, image: a:1, api: [speach], port: 1}", "2 `models.x.api.0` cannot be `speach` | did you mean `speech`?"),
-        ("{server: custom, image: a:1, api: [], port: 1}", "2 `models.x.api` is empty | write at least 1"),
+        ("{server: custom, image: a:1, api: [], port: 1}", "2 `models.x` answers nothing | name its `api`, or `paths` of its own"),
+        ("{server: vllm, image: a:1, api: [], weights: {path: w}}", "2 `models.x.api` is empty | write at least 1"),
         ("{server: custom, image: a:1, api: [speech], port: 1, weights: {path: ../x}}", ("2 `models.x.weights.path` cannot be `../x`"
          " | write a path below the host's weights directory, without `..`")),
         ("{server: vllm, image: a:1, api: [chat], weights: {repo: a/b, revision: ../x}}", ("2 `models.x.weights.revision` cannot be `../x`"

@@ -28,6 +28,7 @@ for part in vendor=0x10de device=0x2684 class=0x030000; do
 done
 """
 """Has the device behind the machine's PCIe port look like a GPU to whoever reads sysfs; the kernel knows better."""
+_NO_STAND_IN = f"cd /sys/bus/pci/devices/{SLOT} && umount vendor device class"
 
 
 def declare(node: Node, **settings: Any) -> None:
@@ -137,6 +138,7 @@ def test_another_card_in_the_slot_than_the_declared_one_is_told(node: Node) -> N
 
 
 def test_a_driver_that_is_no_longer_wanted_at_a_version_is_let_go(node: Node) -> None:
+    node.on(_NO_STAND_IN)
     declare(node, driver={**DRIVER, "hold": False})
 
     done = node.apply(seconds=BUILD_SECONDS)

@@ -65,15 +65,17 @@ core.register_fetches('model_of_body', function(txn)
 end)
 
 -- Answered before it has sent everything, a client finds its connection reset instead of the answer.
-core.register_service('too_large', 'http', function(applet)
+local function refuse(applet, status)
   repeat local piece = applet:receive(65536) until not piece or #piece == 0
-  local answer = string.format(
-    '{"error":{"message":"the request is larger than the %s MiB that may be read here; /m/MODEL/v1 takes any size",'
-      .. '"type":"invalid_request_error","param":null,"code":"request_too_large"}}\n',
-    applet:get_var('txn.max_body'))
-  applet:set_status(413)
+  local answer = applet:get_var('txn.refusal') .. '\n'
+  applet:set_status(status)
   applet:add_header('content-type', 'application/json')
   applet:add_header('content-length', #answer)
+  if status == 401 then applet:add_header('www-authenticate', 'Bearer') end
   applet:start_response()
   applet:send(answer)
-end)
+end
+
+for _, status in ipairs({401, 413}) do
+  core.register_service('refused_' .. status, 'http', function(applet) refuse(applet, status) end)
+end
