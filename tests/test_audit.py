@@ -15,7 +15,7 @@ from stackctl.core.model import manuals
 from stackctl.core.secret import SecretRef
 from stackctl.schema.catalogue import Catalogue
 from stackctl.schema.fleet import Environment
-from stackctl.servers.base import smells_of_secret
+from stackctl.servers.in_clear import smells_of_secret
 
 ROOT = Path(__file__).parents[1]
 CAPABILITIES = [name_of(capability) for capability in ORDER]

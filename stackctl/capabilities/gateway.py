@@ -1,12 +1,10 @@
 """The stable URLs in front of all models: HAProxy on every host with the role `gateway`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
-from types import MappingProxyType
 
-from stackctl.capabilities.serving import Replica, replicas
 from stackctl.core import exporter
 from stackctl.core.access import PERIODS, ClientKey, Rate
 from stackctl.core.artifact import FileTemplate
@@ -17,7 +15,8 @@ from stackctl.schema import gateway_fit
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.gateway import ApiKey, ModelRoute, Tls
 from stackctl.schema.problem import Problem
-from stackctl.servers.base import Api
+from stackctl.schema.replica import Replica, replicas
+from stackctl.servers.api import PATHS, Api
 
 PACKAGES = ("haproxy", exporter.PACKAGE)
 UNIT = "haproxy.service"
@@ -42,22 +41,6 @@ CERTIFICATE_CHECK = (
 )
 """Judges a certificate together with its key."""
 
-PATHS: Mapping[Api, tuple[str, ...]] = MappingProxyType(
-    {
-        "chat": ("/v1/chat/completions",),
-        "completions": ("/v1/completions",),
-        "responses": ("/v1/responses",),
-        "embeddings": ("/v1/embeddings",),
-        "rerank": ("/v1/rerank", "/v2/rerank", "/rerank"),
-        "score": ("/v1/score", "/score"),
-        "classify": ("/classify",),
-        "speech": ("/v1/audio/speech",),
-        "transcriptions": ("/v1/audio/transcriptions",),
-        "translations": ("/v1/audio/translations",),
-        "images": ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations"),
-    }
-)
-"""All that may reach a replica, always by POST: servers answer much more, some of it without their key."""
 
 _MIB = 1024 * 1024
 EVERYBODY = "-"
@@ -88,8 +71,7 @@ class Caller:
     def told(self) -> str:
         """Which models there are for it, for errors."""
         names = [f"`{model.name}`" for model in self.models]
-        more = len(names) - _MOST_NAMED
-        if more > 0:
+        if (more := len(names) - _MOST_NAMED) > 0:
             names = [*names[:_MOST_NAMED], f"{more} more"]
         if len(names) < 2:
             return f"there is {names[0]}" if names else "there are none"

@@ -27,26 +27,13 @@ from stackctl.schema import model_fit
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.host import Host
 from stackctl.schema.problem import Problem
+from stackctl.schema.replica import service_name
 from stackctl.schema.serving import CPU, Placement
 from stackctl.servers.base import Launch, LocalWeights, NamedSecret, Server
 
 PROJECT = "stackctl"
 FOLDER = "/etc/stackctl/serving"
 COMPOSE_FILE = f"{FOLDER}/compose.yaml"
-
-
-@dataclass(frozen=True)
-class Replica:
-    """One running copy of a model, as the gateway reaches it."""
-
-    name: str
-    """`gpu1`, or `gpu1:8001` where the placement names a port."""
-    address: str
-    port: int
-    max_requests: int | None
-    """Requests it works on at the same time; None: not known."""
-    service: str = ""
-    """Name of its container, by which its host says whether it is being drained."""
 
 
 @dataclass(frozen=True)
@@ -111,21 +98,6 @@ class ServingSpec:
         return tuple(sorted({item.image for item in self.running}))
 
 
-def replicas(fleet: Fleet, model: str) -> tuple[Replica, ...]:
-    """Where a model answers, in the order of its placements."""
-    return tuple(
-        Replica(
-            _replica_name(placement),
-            str(fleet.inside(placement.host)),
-            placement.port or endpoint.port,
-            endpoint.max_requests,
-            _service_name(model, placement),
-        )
-        for placement in fleet.placements.get(model, ())
-        for endpoint in (fleet.server(model, placement).endpoint(),)
-    )
-
-
 def resolve(fleet: Fleet, host: str) -> ServingSpec | None:
     """The host's containers; None where it carries no models."""
     if "models" not in fleet.hosts[host].roles:
@@ -173,7 +145,7 @@ def check(fleet: Fleet) -> Iterator[Problem]:
             ):
                 what = f"port {drain.PORT} of {host} is where gateways ask which replicas are being drained"
                 yield Problem(("placements", model), what, "give the placement another `port`")
-            name = _service_name(model, placement)
+            name = service_name(model, placement)
             owner = owners.setdefault(name, model)
             if owner != model:
                 what = f"`{model}` and `{owner}` would both be the container `{name}` of {host}"
@@ -186,15 +158,6 @@ def _secret_file(secrets: Secrets) -> FileTemplate:
     return FileTemplate(secrets.path, "serving/secrets.env.j2", values, mode=0o600, secrets=references)
 
 
-def _replica_name(placement: Placement) -> str:
-    return placement.host if placement.port is None else f"{placement.host}:{placement.port}"
-
-
-def _service_name(model: str, placement: Placement) -> str:
-    # The port is in the name only where a person wrote one, so that a second replica never renames the first.
-    return model if placement.port is None else f"{model}-{placement.port}"
-
-
 class _Placed:
     """One placement with all it refers to."""
 
@@ -202,7 +165,7 @@ class _Placed:
         self.fleet = fleet
         self.model = model
         self.placement = placement
-        self.name = _service_name(model, placement)
+        self.name = service_name(model, placement)
         self.server: Server = fleet.server(model, placement)
         self.launch: Launch = self.server.launch(model)
         self.host: Host = fleet.hosts[placement.host]

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from stackctl.capabilities.gateway import GatewayModel, GatewaySpec
-from stackctl.capabilities.serving import Replica
 from stackctl.core.access import ClientKey
 from stackctl.plan.change import Action
 from stackctl.plan.delta import delta, record
 from stackctl.plan.difference import Difference, listed, settings
 from stackctl.schema.gateway import Tls
+from stackctl.schema.replica import Replica
 
 _TOLD = {"models", "keys", "tls", "address", "port", "metrics_port"}
 """Fields with words of their own."""

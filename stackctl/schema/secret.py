@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from stackctl.core.secret import PATTERN, WAYS, SecretRef
-from stackctl.servers.base import secret_in_clear
+from stackctl.servers.in_clear import secret_in_clear
 
 
 def _reference(value: Any, info: ValidationInfo) -> SecretRef:

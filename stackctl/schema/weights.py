@@ -8,7 +8,7 @@ from stackctl.core.form import AbsolutePath
 from stackctl.core.model import Model
 from stackctl.schema.repository import Url
 from stackctl.schema.secret import Secret
-from stackctl.servers.base import holds_secret, secret_in_clear
+from stackctl.servers.in_clear import holds_secret, secret_in_clear
 
 
 def _without_secret(url: str) -> str:

@@ -13,7 +13,8 @@ from stackctl.core.finding import Finding
 from stackctl.schema.fleet import Environment
 from stackctl.schema.outline import Outline
 from stackctl.schema.source import Key, Written, dotted, visible
-from stackctl.servers.base import KINDS, holds_secret, smells_of_secret
+from stackctl.servers.base import KINDS
+from stackctl.servers.in_clear import holds_secret, smells_of_secret
 
 _WANTED = {
     "int_type": "a whole number",

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from stackctl.servers.base import Server, arguments_without_secrets
+from stackctl.servers.base import Server
+from stackctl.servers.in_clear import arguments_without_secrets
 from stackctl.servers.unknown import Unknown
 
 

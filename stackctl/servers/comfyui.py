@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from stackctl.core.form import Form, UrlPath
+from stackctl.servers.api import Api
 from stackctl.servers.arguments import no_setting
-from stackctl.servers.base import Api, Endpoint, Launch, LocalWeights, Server
+from stackctl.servers.base import Endpoint, Launch, LocalWeights, Server
 
 FolderName = Annotated[str, Form(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a folder's name")]
 

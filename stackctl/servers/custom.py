@@ -7,15 +7,15 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from stackctl.core.form import AbsolutePath, Form, Size, UrlPath
+from stackctl.servers.api import Api
 from stackctl.servers.base import (
-    Api,
     Endpoint,
     Launch,
     LocalWeights,
     Server,
-    arguments_without_secrets,
     once_each,
 )
+from stackctl.servers.in_clear import arguments_without_secrets
 
 VolumeName = Annotated[str, Form(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens")]
 UserAndGroup = Annotated[

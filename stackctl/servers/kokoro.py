@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stackctl.core.form import Form, UrlPath
-from stackctl.servers.base import Api, Endpoint, Launch, Server
+from stackctl.servers.api import Api
+from stackctl.servers.base import Endpoint, Launch, Server
 
 _PORT = 8880
 

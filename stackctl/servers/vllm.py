@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Field
 from stackctl.core.form import Form, ModelName, Size
 from stackctl.core.model import Model
 from stackctl.fit.sizing import DEFAULT_SHARE, Sizing, size
+from stackctl.servers.api import Api
 from stackctl.servers.arguments import deciders, no_setting, recorded, words
-from stackctl.servers.base import Api, Endpoint, HubWeights, Launch, LocalWeights, Server, WarmUp, Weights
+from stackctl.servers.base import Endpoint, HubWeights, Launch, LocalWeights, Server, WarmUp, Weights
 from stackctl.servers.unknown import Unknown
 
 PORT = 8000

@@ -7,11 +7,11 @@ import pytest
 from stackctl.agents import gateway_metrics
 from stackctl.capabilities import gateway, load_fleet, load_fleet_with_warnings
 from stackctl.capabilities.gateway import GatewaySpec
-from stackctl.capabilities.serving import Replica
 from stackctl.core import exporter
 from stackctl.project import Project
 from stackctl.render import job
-from stackctl.servers.base import Api
+from stackctl.schema.replica import Replica
+from stackctl.servers.api import PATHS, Api
 from tests.expected import expect_files, files_of
 from tests.inventory import HOSTS, complaints, fleet, project
 
@@ -81,9 +81,9 @@ def test_a_replicas_host_is_asked_by_its_containers_name_whether_it_is_drained(t
 
 
 def test_every_api_has_paths_and_no_path_two_apis() -> None:
-    paths = [path for paths in gateway.PATHS.values() for path in paths]
+    paths = [path for paths in PATHS.values() for path in paths]
 
-    assert set(gateway.PATHS) == set(get_args(Api))
+    assert set(PATHS) == set(get_args(Api))
     assert len(paths) == len(set(paths))
 
 

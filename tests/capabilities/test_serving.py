@@ -2,11 +2,12 @@ from pathlib import Path
 from typing import get_args
 
 from stackctl.capabilities import load_fleet, serving
-from stackctl.capabilities.serving import Replica, ServingSpec
+from stackctl.capabilities.serving import ServingSpec
 from stackctl.core.opening import Opening
 from stackctl.render import job
 from stackctl.schema.fleet import Fleet
 from stackctl.schema.load import load
+from stackctl.schema.replica import Replica, replicas
 from stackctl.servers import ModelServer
 from tests.expected import expect_files, files_of
 from tests.inventory import HOSTS, fleet, project
@@ -108,7 +109,7 @@ def spec(read: Fleet, host: str) -> ServingSpec:
 def test_replicas_are_where_the_placements_say(tmp_path: Path) -> None:
     text = "placements: {chat: [{host: gpu2, devices: [cpu]}, {host: gpu1, devices: [cpu], port: 9000}]}"
 
-    assert serving.replicas(fleet(tmp_path, HOSTS + text, CATALOGUE), "chat") == (
+    assert replicas(fleet(tmp_path, HOSTS + text, CATALOGUE), "chat") == (
         Replica("gpu2", "10.0.0.13", 8000, 8, "chat"),
         Replica("gpu1:9000", "10.0.0.12", 9000, 8, "chat-9000"),
     )
@@ -118,13 +119,13 @@ def test_a_placement_may_size_its_replica(tmp_path: Path) -> None:
     text = "placements: {chat: [{host: gpu2, devices: [cpu]}, {host: gpu1, devices: [cpu], max_num_seqs: 2}]}"
     read = fleet(tmp_path, HOSTS + text, CATALOGUE)
 
-    assert [item.max_requests for item in serving.replicas(read, "chat")] == [8, 2]
+    assert [item.max_requests for item in replicas(read, "chat")] == [8, 2]
     assert "--max-num-seqs 2" in " ".join(spec(read, "gpu1").project.services["chat"].command)
     assert "--max-num-seqs 8" in " ".join(spec(read, "gpu2").project.services["chat"].command)
 
 
 def test_a_model_placed_nowhere_has_no_replicas(tmp_path: Path) -> None:
-    assert serving.replicas(fleet(tmp_path, HOSTS, CATALOGUE), "chat") == ()
+    assert replicas(fleet(tmp_path, HOSTS, CATALOGUE), "chat") == ()
 
 
 def test_a_second_replica_does_not_rename_the_first(tmp_path: Path) -> None:

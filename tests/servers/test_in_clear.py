@@ -1,6 +1,6 @@
 import pytest
 
-from stackctl.servers.base import smells_of_secret
+from stackctl.servers.in_clear import smells_of_secret
 
 
 @pytest.mark.parametrize(
