@@ -30,7 +30,7 @@ test: ## set up and run everything that proves a change: lint, types, layers, te
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
 	$(MAKE) --no-print-directory lint
 	$(RUN)pytest -n 2 -m "not lab and not vllm and not vm"
-	$(RUN)pytest -m "lab and not vllm and not fault"
+	$(RUN)pytest -n 2 --dist loadfile -m "lab and not vllm and not fault"
 
 check: lint ## lint and the everyday tests, without the lab
 	$(RUN)pytest -n 2 -m "not lab and not vllm and not vm"
@@ -42,7 +42,7 @@ lint: ## style, types and import layers
 	$(RUN)lint-imports
 
 lab-test: ## the tests on virtual hosts
-	$(RUN)pytest -m "lab and not vllm and not fault"
+	$(RUN)pytest -n 2 --dist loadfile -m "lab and not vllm and not fault"
 
 fault-test: ## an apply struck at every one of its exchanges with a host, in every way: about 50 minutes
 	.ci/setup $(BASE_PACKAGES) $(TEST_PACKAGES)
