@@ -77,12 +77,12 @@ def passed_on(device: str, networks: Sequence[str], kept: str, *, hub: bool) -> 
     wanted = _rules(device, networks, hub=hub)
     if wanted:
         saw("packets passed on for the mesh", state="passed" if found.passes(wanted) else "dropped")
-    missing = [rule for rule in wanted if found.drops and found.chain and rule not in found.ours]
+    missing = [rule for rule in wanted if found.drops and rule not in found.ours]
     stale = [rule for rule in found.ours if rule not in wanted]
     if missing:
         whom = some([*(["its own hosts"] if hub else []), *networks])
         yield Step(
-            _iptables("-I", missing),
+            ("" if found.chain else _MADE) + _iptables("-I", missing),
             reason=f"let what the mesh has for {whom} pass Docker, which drops what others forward",
         )
     if stale:
@@ -97,6 +97,12 @@ def _rules(device: str, networks: Sequence[str], *, hub: bool) -> list[str]:
     own = [f"-i {device} -o {device} {MARK}"] if hub else []
     ways = [(f"-d {network} -i {device} {MARK}", f"-s {network} -o {device} {MARK}") for network in networks]
     return own + [rule for pair in ways for rule in pair]
+
+
+# Docker makes its chain with the first of its networks, and not again once somebody has flushed all rules.
+_MADE = f"""PATH=$PATH:/usr/sbin:/sbin
+iptables -w 5 -N {CHAIN} && iptables -w 5 -A {CHAIN} -j RETURN && iptables -w 5 -I FORWARD -j {CHAIN} || exit 1
+"""
 
 
 def _iptables(action: str, rules: Sequence[str]) -> str:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from stackctl.engine.run import Run
 from tests.engine.fleet import one_host
 from tests.engine.local import LocalSession
@@ -72,18 +70,30 @@ def test_where_docker_drops_exactly_what_the_mesh_has_is_let_through_and_other_r
     assert seen(again) == {"packets passed on for the mesh": {"state": "passed"}}
 
 
-@pytest.mark.parametrize(
-    ("policy", "chain", "state"),
-    [("ACCEPT", "-N DOCKER-USER", "passed"), ("DROP", "", "dropped")],
-)
-def test_where_nothing_is_dropped_or_docker_has_no_chain_for_it_nothing_is_done(
-    tmp_path: Path, policy: str, chain: str, state: str
-) -> None:
-    """A chain that is there before Docker would be one that Docker does not look at."""
-    found = run(docker(tmp_path, policy, chain=chain), hub=True)
+def test_where_nothing_is_dropped_nothing_is_done(tmp_path: Path) -> None:
+    found = run(docker(tmp_path, "ACCEPT"), hub=True)
 
     assert reasons(found) == []
-    assert seen(found) == {"packets passed on for the mesh": {"state": state}}
+    assert seen(found) == {"packets passed on for the mesh": {"state": "passed"}}
+
+
+def test_the_chain_is_made_as_docker_makes_it_where_somebody_flushed_it(tmp_path: Path) -> None:
+    host = docker(tmp_path, "DROP", chain="")
+    program(
+        tmp_path / "bin",
+        "iptables",
+        f'echo "$*" >>{tmp_path}/asked; case $4 in (FORWARD) echo "-P FORWARD DROP";; esac',
+    )
+
+    found = run(host, hub=True)
+    found.apply(found.plan())
+
+    assert [line for line in (tmp_path / "asked").read_text().splitlines() if " -S " not in line] == [
+        "-w 5 -N DOCKER-USER",
+        "-w 5 -A DOCKER-USER -j RETURN",
+        "-w 5 -I FORWARD -j DOCKER-USER",
+        f"-w 5 -I DOCKER-USER {HUB}",
+    ]
 
 
 def test_what_is_no_longer_passed_on_is_taken_back_and_forwarding_with_it(tmp_path: Path) -> None:
