@@ -74,7 +74,7 @@ systemctl daemon-reload
 """
 """Docker, HAProxy and the image stay, to save time."""
 
-_LOOK = "find /etc /usr/local -xdev -type f -print0 | xargs -0 sha256sum"
+_LOOK = "find /etc /usr/local /usr/lib/stackctl -xdev -type f -print0 2>/dev/null | xargs -0 sha256sum"
 _IDLE = "[ ! -e /run/stackctl/lock ] || flock -w 60 /run/stackctl/lock true"
 """A step that lost its operator has ended."""
 
