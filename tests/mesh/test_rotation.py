@@ -113,6 +113,7 @@ def test_a_host_does_not_wait_for_a_peer_that_is_gone(fleet: Fleet) -> None:
     files = fleet.files((1, 2, 1))
 
     for index in (1, 0):
+        hasty(fleet.rooms[index])
         fleet.write(index, files[index])
         fleet.rooms[index].sync()
 

@@ -135,7 +135,7 @@ def test_a_replica_is_replaced_once_gateways_know_and_nobody_is_served(model: Mo
 def test_what_is_still_answered_is_waited_for_as_long_as_the_server_may_take(model: Model) -> None:
     (model.folder / "connections").write_text(IDLE + ASKED)
 
-    assert model.apply(CHAT) is None
+    assert model.apply(replace(CHAT, stop_seconds=4)) is None
 
     assert model.log.count("looked") > 1
     assert model.runs == "better"
