@@ -109,9 +109,7 @@ def test_an_update_of_two_replicas_loses_none_of_700_requests(site: Site, tmp_pa
         load.until(700)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (
-        done.stdout.count("recreate chat: command (drained first, about ") == 1
-    )  # both hosts share the line
+    assert "recreate chat: command (drained first, about " in done.stdout
     assert load.failed == {}
     assert load.asked >= 700
     assert min(load.ends["plain"], load.ends["streamed"]) > 100
